@@ -1,0 +1,82 @@
+# The menu. `make demo` and `make test` set up everything they need.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+UV     := $(shell command -v uv 2>/dev/null)
+NPROC  := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help demo demo-once test lint types imports schema schemes-table docs bench fast generate format ci clean
+
+help: ## Show this menu
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One environment, made once and again whenever what it rests on changes. uv is
+# used when it is there because it is quick; venv and pip do the same job.
+$(STAMP): pyproject.toml constraints.txt
+ifneq ($(UV),)
+	@test -x $(BIN)/python || uv venv -q --python $(PYTHON) $(VENV)
+	uv pip install -q --python $(BIN)/python -c constraints.txt --group dev -e .
+else
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --group dev -e .
+endif
+	@touch $@
+
+demo: $(STAMP) ## Run a federation here and show all four ways of recognition, act by act
+	@exec hutong demo
+
+demo-once: $(STAMP) ## Play the same acts once and check what comes of each
+	@hutong demo --once
+
+test: $(STAMP) ## Run every test
+	pytest -n $(NPROC) --dist loadgroup
+
+fast: $(STAMP) ## Run the tests that start no process
+	pytest -n $(NPROC) -m "not processes and not postgres"
+
+lint: $(STAMP) ## Check style and format
+	ruff check .
+	ruff format --check .
+
+types: $(STAMP) ## Check types, strictly
+	mypy
+
+imports: $(STAMP) ## Check the rules between the rooms
+	lint-imports
+
+schema: $(STAMP) ## Check the schema: lint, format, generated code up to date
+	@mkdir -p build
+	python protos/generate.py --image build/image.binpb
+	cd protos && buf lint ../build/image.binpb --config buf.yaml
+	cd protos && buf format --diff --exit-code --path hutong .
+	python protos/generate.py --check
+
+schemes-table: $(STAMP) ## Check that the documented table of schemes is what the schemes say
+	hutong scheme table --check docs/reference/schemes.md
+
+docs: $(STAMP) ## Build the documentation, strictly
+	zensical build --clean --strict
+
+bench: $(STAMP) ## Measure: prints a table and writes build/bench.json
+	python -m tests.benchmarks.run
+
+generate: $(STAMP) ## Regenerate the package hutong.v1 from the schema
+	python protos/generate.py
+
+format: $(STAMP) ## Format everything
+	ruff check --fix-only -q .
+	ruff format -q .
+	cd protos && buf format -w --path hutong .
+
+ci: ## Run what CI runs
+	bash .ci/run
+
+clean: ## Remove what the targets above made
+	rm -rf build dist site $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
