@@ -1,0 +1,1 @@
+"""Generated package ``buf``: edit the schema, not this."""

@@ -1,0 +1,1 @@
+"""Generated package ``buf.validate``: edit the schema, not this."""

@@ -1,0 +1,1 @@
+"""Generated package ``hutong``: edit the schema, not this."""

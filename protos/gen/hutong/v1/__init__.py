@@ -1,0 +1,1 @@
+"""Generated package ``hutong.v1``: edit the schema, not this."""
