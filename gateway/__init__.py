@@ -1,0 +1,1 @@
+"""Hutong (互通): a federated cross-region health-code interoperability gateway."""

@@ -1,0 +1,345 @@
+"""The claims of an attestation: what is said, about whom, to whom, for how long.
+
+The claim set is closed: ``iss aud iat nbf exp jti sub use code``, online only
+``nonce``, and for an import, where the document is known, ``bound``. Times are
+integer seconds since the epoch; what is unknown is left out, never null. Writing is
+deterministic: fixed member order, no whitespace, UTF-8 unescaped.
+
+Reading is strict: no unknown, doubled or null member, no number with a fraction,
+no text out of its form. The writer runs the same checks, so nothing is signed
+that a reader would refuse. Both raise ``AttestationError`` whose message names
+the claim and never its value.
+
+Invariants of what was read or written:
+
+* ``iat <= nbf < exp``, ``exp - iat`` within the life of its use, and ``exp`` not
+  after ``valid_until`` of any report;
+* ``nonce`` is there exactly when the use is online, ``bound`` at most for an import;
+* ``sub`` has the form of a pseudonym, so no document number fits in it.
+
+Whether the times hold *now* is the verifier's question (``verifying``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from gateway.attestation import base64url, strict_json
+from gateway.attestation.code_claim import (
+    CodeClaim,
+    Seconds,
+    check_code,
+    outlived,
+    read_code,
+    to_seconds,
+    unchecked,
+    write_code,
+)
+from gateway.attestation.errors import AttestationError, AttestationFault
+
+if TYPE_CHECKING:
+    from gateway.codes.unified import UnifiedCode
+
+
+class AttestationUse(StrEnum):
+    """How an attestation is used, which sets its lifetime."""
+
+    ONLINE = "online"
+    """Read at once by the asking edge; repeats the question's nonce."""
+    CARRIED = "carried"
+    """Carried by the holder and verified offline later; bears no nonce."""
+    IMPORT = "import"
+    """Handed to the destination's adapter, which makes a local code of it; bears no
+    nonce, and a commitment to the document (``bound``)."""
+
+
+MAX_ONLINE_SECONDS: Final = 10 * 60
+"""Life of an online attestation (docs/spec/attestation.md, HT-ATT-7)."""
+MAX_CARRIED_SECONDS: Final = 24 * 60 * 60
+"""Life of a carried one (HT-ATT-7)."""
+MAX_IMPORT_SECONDS: Final = 10 * 60
+"""Life of one that is imported (HT-ATT-7): it is handed on at once."""
+NONCE_BYTES: Final = 16
+"""Length of a question's nonce (``hutong.v1.Question``)."""
+SUBJECT_LENGTH: Final = 43
+"""Characters of a pseudonym: a SHA-256 in base64url (``pseudonym``)."""
+
+BOUND_BYTES: Final = 32
+"""Length of a commitment: a SHA-256 (``bound``)."""
+
+_LIFE_SECONDS: Final = {
+    AttestationUse.ONLINE: MAX_ONLINE_SECONDS,
+    AttestationUse.CARRIED: MAX_CARRIED_SECONDS,
+    AttestationUse.IMPORT: MAX_IMPORT_SECONDS,
+}
+# Distinct URNs of the whole country fit; what does not is parsed anew.
+_REMEMBERED: Final = 4096
+_REGION_URN: Final = re.compile(r"urn:hutong:region:([0-9]{6}|[0-9]{4}|[0-9]{2})", re.ASCII)
+_REGION_DIGITS: Final = 6
+# `sub`, a space, `jti`: 16 characters of base64url carry the 96 bits that make an id
+# unguessable. One search in place of two.
+_SUBJECT_AND_TOKEN_ID: Final = re.compile(
+    rf"[A-Za-z0-9_-]{{{SUBJECT_LENGTH}}} [A-Za-z0-9_-]{{16,64}}", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """A statement of one region about one person, for one audience and a short time.
+
+    Its ``repr`` shows neither the person nor the code. Fractions of a second are
+    dropped when it is written.
+
+    Attributes:
+        issuer: URN of the issuing region, six digits.
+        audience: URN of a region, or of a prefix of regions (2 or 4 digits).
+        issued_at: when it was signed, UTC.
+        not_before: first moment of validity, inclusive, UTC.
+        expires_at: end of validity, exclusive, UTC.
+        token_id: unguessable id, 16 to 64 characters of base64url.
+        subject: pseudonym of the person towards this audience.
+        code: the unified code.
+        use: online, carried or import.
+        nonce: the question's nonce, exactly when the use is online.
+        bound: commitment to the document that was asked about, for an import only;
+            None: the issuer does not say about whom it is.
+    """
+
+    issuer: str
+    audience: str
+    issued_at: datetime
+    not_before: datetime
+    expires_at: datetime
+    token_id: str = field(repr=False)
+    subject: str = field(repr=False)
+    code: UnifiedCode = field(repr=False)
+    use: AttestationUse
+    nonce: bytes | None = field(default=None, repr=False)
+    bound: bytes | None = field(default=None, repr=False)
+    _claims: Claims | None = field(default=None, init=False, repr=False, compare=False)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Makes the times and the code of what was read when one is first wanted.
+
+            Reached for an empty slot only. All was checked when it was read, so
+            nothing can fail here; a verification is not made to wait for values
+            that a refusal or the next rule may never look at.
+            """
+            if name not in _LATE:
+                raise AttributeError(name)
+            claims = self._claims
+            moment = datetime.fromtimestamp
+            fill = object.__setattr__
+            fill(self, "issued_at", moment(claims.iat, UTC))
+            fill(self, "not_before", moment(claims.nbf, UTC))
+            fill(self, "expires_at", moment(claims.exp, UTC))
+            fill(self, "code", read_code(claims.code))
+            return getattr(self, name)
+
+
+class Claims(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The claim set as it stands in the token; made only by ``read_claims``."""
+
+    iss: str
+    aud: str
+    iat: Seconds
+    nbf: Seconds
+    exp: Seconds
+    jti: str
+    sub: str
+    code: CodeClaim
+    use: AttestationUse
+    nonce: str | UnsetType = UNSET
+    bound: str | UnsetType = UNSET
+
+
+_LATE: Final = ("issued_at", "not_before", "expires_at", "code")
+_UncheckedAttestation: Final = unchecked(Attestation)
+
+_decode = msgspec.json.Decoder(Claims).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def claims_to_json(attestation: Attestation) -> bytes:
+    """Writes the claims as the payload that is signed.
+
+    Raises:
+        AttestationError: ``CLAIMS_INVALID`` or ``LIFETIME_TOO_LONG``: a strict reader
+            would refuse the result.
+    """
+    issued, begins, ends = attestation.issued_at, attestation.not_before, attestation.expires_at
+    # Without a zone the machine's own would be read into it.
+    if issued.tzinfo is None or begins.tzinfo is None or ends.tzinfo is None:
+        raise _invalid("every time needs a zone")
+    nonce, bound, code = attestation.nonce, attestation.bound, attestation.code
+    iat = to_seconds(issued)
+    claims = Claims(
+        attestation.issuer,
+        attestation.audience,
+        iat,
+        iat if begins is issued else to_seconds(begins),
+        to_seconds(ends),
+        attestation.token_id,
+        attestation.subject,
+        write_code(code),
+        attestation.use,
+        UNSET if nonce is None else base64url.encode(nonce),
+        UNSET if bound is None else base64url.encode(bound),
+    )
+    # A struct is not checked when it is built, only when it is read. The code has
+    # checked itself, so the frame and the ends of the reports are left.
+    if iat < 0:
+        raise _invalid("iat lies before the epoch")
+    _check_frame(claims)
+    if code.valid_until is not None and ends > code.valid_until:
+        raise outlived()
+    for other in code.also:
+        if other.valid_until is not None and ends > other.valid_until:
+            raise outlived()
+    try:
+        return _encode(claims)
+    except ValueError:
+        raise _invalid("a text is not Unicode") from None
+
+
+def parse_claims(payload: bytes) -> Attestation:
+    """Reads a payload strictly.
+
+    Args:
+        payload: the decoded second segment of the token, signature not looked at.
+
+    Raises:
+        AttestationError: ``ATTESTATION_MALFORMED`` when it is no JSON,
+            ``LIFETIME_TOO_LONG``, or ``CLAIMS_INVALID`` for everything else.
+    """
+    return attestation_of(*read_claims(payload))
+
+
+def read_claims(payload: bytes) -> tuple[Claims, bytes | None]:
+    """Reads and checks a payload, short of making values of it; returns the nonce too.
+
+    Raises:
+        AttestationError: as ``parse_claims``.
+    """
+    try:
+        claims = _decode(payload)
+        # What reads back as the very same bytes has one spelling and so no doubled
+        # member. Anything else may be honest (another order of members, escapes),
+        # and is read once more by a parser that shows every member.
+        canonical = _encode(claims) == payload
+    except msgspec.ValidationError:
+        raise _invalid("a claim is missing, unknown or of a wrong type") from None
+    except ValueError:
+        raise AttestationError(
+            "the payload is not JSON", code=AttestationFault.ATTESTATION_MALFORMED
+        ) from None
+    if not canonical:
+        _refuse_doubled_members(payload)
+    nonce = _check_frame(claims)
+    check_code(claims.code, claims.exp)
+    return claims, nonce
+
+
+def attestation_of(claims: Claims, nonce: bytes | None) -> Attestation:
+    """Makes the value of what ``read_claims`` returned."""
+    attestation: Any = object.__new__(_UncheckedAttestation)
+    attestation.issuer = claims.iss
+    attestation.audience = claims.aud
+    attestation.token_id = claims.jti
+    attestation.subject = claims.sub
+    attestation.use = claims.use
+    attestation.nonce = nonce
+    bound = claims.bound
+    attestation.bound = None if bound is UNSET else base64url.decode(bound.encode())
+    attestation._claims = claims  # noqa: SLF001 - of this module
+    attestation.__class__ = Attestation
+    return attestation  # type: ignore[no-any-return]  # given its class above
+
+
+@lru_cache(_REMEMBERED)
+def region_prefix(urn: str) -> str:
+    """Returns the division prefix that a region URN stands for.
+
+    A prefix URN of two or four digits stands for itself; a region of six digits
+    for itself and what lies below it (``440000`` gives ``44``).
+
+    Raises:
+        ValueError: not a region URN, or the whole country.
+    """
+    found = _REGION_URN.fullmatch(urn)
+    digits = found[1] if found else ""
+    while digits.endswith("00") and len(digits) % 2 == 0:
+        digits = digits[:-2]
+    if not digits:
+        raise ValueError("not the URN of a region")
+    return digits
+
+
+@lru_cache(_REMEMBERED)
+def region_code(urn: str) -> str:
+    """Returns the six digits of a region URN.
+
+    Raises:
+        ValueError: not a region URN of six digits, or the whole country.
+    """
+    region_prefix(urn)
+    code = urn.rpartition(":")[2]
+    if len(code) != _REGION_DIGITS:
+        raise ValueError("not the URN of one region")
+    return code
+
+
+def _refuse_doubled_members(payload: bytes) -> None:
+    try:
+        strict_json.loads(payload)
+    except ValueError:
+        raise _invalid("a member is doubled") from None
+
+
+def _invalid(message: str) -> AttestationError:
+    return AttestationError(message, code=AttestationFault.CLAIMS_INVALID)
+
+
+def _check_frame(claims: Claims) -> bytes | None:
+    """Checks what the types do not say of everything but the code; returns the nonce."""
+    try:
+        region_code(claims.iss)
+        region_prefix(claims.aud)
+    except ValueError:
+        raise _invalid("iss or aud is not the URN of a region") from None
+    if not _SUBJECT_AND_TOKEN_ID.fullmatch(f"{claims.sub} {claims.jti}"):
+        raise _invalid("jti or sub is not in its form")
+    if not claims.iat <= claims.nbf < claims.exp:
+        raise _invalid("iat, nbf and exp are out of order")
+    use = claims.use
+    if claims.exp - claims.iat > _LIFE_SECONDS[use]:
+        raise AttestationError(
+            "exp lies too far from iat for this use", code=AttestationFault.LIFETIME_TOO_LONG
+        )
+    if (claims.nonce is not UNSET) is not (use is AttestationUse.ONLINE):
+        raise _invalid("nonce goes with online use and with no other")
+    if claims.bound is not UNSET:
+        if use is not AttestationUse.IMPORT:
+            raise _invalid("bound goes with an import and with no other use")
+        _read_bytes(claims.bound, BOUND_BYTES, "bound")
+    return None if claims.nonce is UNSET else _read_bytes(claims.nonce, NONCE_BYTES, "nonce")
+
+
+def _read_bytes(text: str, length: int, name: str) -> bytes:
+    try:
+        data = base64url.decode(text.encode("ascii"))
+    except ValueError:
+        data = b""
+    if len(data) != length:
+        raise _invalid(f"{name} is not {length} bytes of base64url")
+    return data

@@ -1,0 +1,344 @@
+"""Signing keys, verification keys and their JWK form (RFC 7517, 7518, 7638, 8037).
+
+Two algorithms and no more: ``ES256`` (P-256) and ``Ed25519`` under its own name
+(RFC 9864 deprecates ``EdDSA``). A key id is always the RFC 7638 thumbprint with
+SHA-256, so it cannot be chosen and cannot collide by accident.
+
+A JWK is read strictly: exactly the members of its type beside the optional
+``kid``, ``alg``, ``use`` and ``key_ops``, coordinates of full length, the point
+on the curve, ``kid`` equal to the thumbprint, ``alg`` equal to the algorithm.
+A public key that carries private members is refused, so that a leaked private
+key cannot be enrolled unnoticed.
+
+``repr`` of a signing key shows its id and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from gateway.attestation import base64url
+from gateway.attestation.errors import KeyMaterialError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+Algorithm: TypeAlias = Literal["ES256", "Ed25519"]
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+ALGORITHMS: Final[frozenset[str]] = frozenset(get_args(Algorithm))
+KEY_ID_LENGTH: Final = 43
+"""Characters of a SHA-256 in base64url."""
+COORDINATE_BYTES: Final = 32
+"""P-256 coordinates and scalars (RFC 7518 §6.2.1.2), Ed25519 keys (RFC 8037 §2)."""
+
+# RFC 7638 §3.2, RFC 8037 §2, and for AKP the JOSE registration of ML-DSA keys:
+# the members that make the key, and so its thumbprint.
+_THUMBPRINT_MEMBERS: Final[dict[str, tuple[str, ...]]] = {
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+    "AKP": ("alg", "kty", "pub"),
+}
+_DESCRIPTIVE_MEMBERS: Final = frozenset({"kid", "alg", "use", "key_ops"})
+# Lengths of a division prefix: province, prefecture, county.
+_PREFIX_LENGTHS: Final = (2, 4, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A private key with its id.
+
+    Attributes:
+        key_id: RFC 7638 thumbprint of the public key.
+        algorithm: ``ES256`` or ``Ed25519``.
+        private: the key itself; never shown.
+    """
+
+    key_id: str
+    algorithm: Algorithm
+    private: PrivateKey = field(repr=False)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half."""
+        return self.private.public_key()
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """A public key as the trust bundle binds it: to an issuer, divisions and a time.
+
+    Attributes:
+        key_id: RFC 7638 thumbprint.
+        issuer: URN of the authority that holds the key.
+        algorithm: the only algorithm under which the key verifies.
+        public_key: the key itself.
+        prefixes: division prefixes (2, 4 or 6 digits) that the holder may speak for.
+        not_before: first moment of use, inclusive, UTC.
+        not_after: end of use, exclusive, UTC; None: open.
+        max_lifetime_seconds: longest ``exp - iat`` that the superior grants this
+            authority; None: the limits of the profile alone.
+    """
+
+    key_id: str
+    issuer: str
+    algorithm: Algorithm
+    public_key: PublicKey = field(repr=False)
+    prefixes: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime | None = None
+    max_lifetime_seconds: int | None = None
+
+    def __post_init__(self) -> None:
+        if algorithm_of(self.public_key) != self.algorithm:
+            raise KeyMaterialError("the key is not one of its algorithm")
+        for prefix in self.prefixes:
+            # An empty prefix would contain the whole country.
+            if len(prefix) not in _PREFIX_LENGTHS or not (prefix.isascii() and prefix.isdigit()):
+                raise KeyMaterialError("a division prefix has 2, 4 or 6 digits")
+        for moment in (self.not_before, self.not_after):
+            if moment is not None and moment.tzinfo is None:
+                raise KeyMaterialError("every time needs a zone")
+
+
+def generate_signing_key(algorithm: Algorithm = "ES256") -> SigningKey:
+    """Makes a fresh key from the operating system's randomness."""
+    private: PrivateKey
+    if algorithm == "ES256":
+        private = ec.generate_private_key(ec.SECP256R1())
+    elif algorithm == "Ed25519":
+        private = ed25519.Ed25519PrivateKey.generate()
+    else:
+        raise KeyMaterialError("the algorithm is neither ES256 nor Ed25519")
+    return signing_key(private)
+
+
+def signing_key(private: PrivateKey) -> SigningKey:
+    """Gives a private key its id.
+
+    Raises:
+        KeyMaterialError: the key is of another type or curve.
+    """
+    public = private.public_key()
+    algorithm = algorithm_of(public)
+    return SigningKey(thumbprint(_coordinates(public)), algorithm, private)
+
+
+def algorithm_of(public_key: object) -> Algorithm:
+    """Returns the one algorithm of a public key.
+
+    Raises:
+        KeyMaterialError: the key is of another type or curve.
+    """
+    if isinstance(public_key, ec.EllipticCurvePublicKey) and isinstance(
+        public_key.curve, ec.SECP256R1
+    ):
+        return "ES256"
+    if isinstance(public_key, ed25519.Ed25519PublicKey):
+        return "Ed25519"
+    raise KeyMaterialError("the key is neither on P-256 nor on Ed25519")
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """Returns the RFC 7638 thumbprint of a public or private JWK.
+
+    Args:
+        jwk: a key of type ``EC``, ``OKP`` or ``AKP``.
+
+    Raises:
+        KeyMaterialError: another type, or a member of the key is missing.
+    """
+    kty = jwk.get("kty")
+    members = _THUMBPRINT_MEMBERS.get(kty) if isinstance(kty, str) else None
+    if members is None:
+        raise KeyMaterialError("the key type is not supported")
+    required = {name: jwk.get(name) for name in members}
+    if not all(isinstance(value, str) for value in required.values()):
+        raise KeyMaterialError("a member that makes the key is missing or not text")
+    return base64url.encode(hashlib.sha256(rfc8785.dumps(required)).digest())
+
+
+def public_jwk(key: SigningKey | VerificationKey) -> dict[str, str]:
+    """Returns the public JWK with ``kid``, ``alg`` and ``use``."""
+    return {
+        **_coordinates(key.public_key),
+        "kid": key.key_id,
+        "alg": key.algorithm,
+        "use": "sig",
+    }
+
+
+def public_key_from_jwk(jwk: Mapping[str, Any]) -> tuple[str, Algorithm, PublicKey]:
+    """Reads a public signing key strictly.
+
+    Returns:
+        Its thumbprint, its algorithm and the key.
+
+    Raises:
+        KeyMaterialError: see the module's contract.
+    """
+    public = _read_public(jwk, private_members=frozenset())
+    algorithm = algorithm_of(public)
+    return _check_description(jwk, algorithm, "verify"), algorithm, public
+
+
+def verification_key_from_jwk(
+    jwk: Mapping[str, Any],
+    *,
+    issuer: str,
+    prefixes: tuple[str, ...],
+    not_before: datetime,
+    not_after: datetime | None = None,
+    max_lifetime_seconds: int | None = None,
+) -> VerificationKey:
+    """Reads a public JWK and binds it to issuer, divisions and time.
+
+    Raises:
+        KeyMaterialError: the JWK or one of the bounds does not hold.
+    """
+    key_id, algorithm, public = public_key_from_jwk(jwk)
+    return VerificationKey(
+        key_id, issuer, algorithm, public, prefixes, not_before, not_after, max_lifetime_seconds
+    )
+
+
+def signing_key_to_jwk(key: SigningKey) -> dict[str, str]:
+    """Returns the private JWK. The caller keeps it secret."""
+    if isinstance(key.private, ed25519.Ed25519PrivateKey):
+        secret = key.private.private_bytes_raw()
+    else:
+        scalar = key.private.private_numbers().private_value
+        secret = scalar.to_bytes(COORDINATE_BYTES, "big")
+    return {**public_jwk(key), "d": base64url.encode(secret)}
+
+
+def signing_key_from_jwk(jwk: Mapping[str, Any]) -> SigningKey:
+    """Reads a private JWK strictly.
+
+    Raises:
+        KeyMaterialError: the public half breaks the module's contract, or ``d``
+            is missing, malformed or the secret of another key.
+    """
+    public = _read_public(jwk, private_members=frozenset({"d"}))
+    algorithm = algorithm_of(public)
+    key_id = _check_description(jwk, algorithm, "sign")
+    secret = read_member(jwk, "d", COORDINATE_BYTES)
+    private: PrivateKey
+    if algorithm == "Ed25519":
+        private = ed25519.Ed25519PrivateKey.from_private_bytes(secret)
+    else:
+        try:
+            private = ec.derive_private_key(int.from_bytes(secret, "big"), ec.SECP256R1())
+        except ValueError:
+            raise KeyMaterialError("member d is out of range") from None
+    if private.public_key() != public:
+        raise KeyMaterialError("the private and the public half do not belong together")
+    return SigningKey(key_id, algorithm, private)
+
+
+def read_member(jwk: Mapping[str, Any], name: str, length: int) -> bytes:
+    """Reads one base64url member of a known length in bytes.
+
+    Raises:
+        KeyMaterialError: missing, not canonical base64url, or of another length.
+    """
+    value = jwk.get(name)
+    try:
+        data = base64url.decode(value.encode("ascii")) if isinstance(value, str) else b""
+    except ValueError:
+        data = b""
+    if len(data) != length:
+        raise KeyMaterialError(f"member {name} is not {length} bytes of canonical base64url")
+    return data
+
+
+def check_members(jwk: Mapping[str, Any], expected: frozenset[str]) -> None:
+    """Refuses a JWK with other members than those of the key and its description.
+
+    Raises:
+        KeyMaterialError: a member is missing or unknown.
+    """
+    names = frozenset(jwk)
+    if not expected <= names:
+        raise KeyMaterialError("a member that makes the key is missing")
+    if names - expected - _DESCRIPTIVE_MEMBERS:
+        raise KeyMaterialError("the key holds a member that it must not have")
+
+
+def check_description(
+    jwk: Mapping[str, Any], *, algorithm: str, use: str, operations: frozenset[str]
+) -> str:
+    """Holds ``kid``, ``alg``, ``use`` and ``key_ops`` against the key; returns its thumbprint.
+
+    Raises:
+        KeyMaterialError: one of them is present and says something else.
+    """
+    key_id = thumbprint(jwk)
+    if jwk.get("kid", key_id) != key_id:
+        raise KeyMaterialError("kid is not the RFC 7638 thumbprint")
+    if jwk.get("alg", algorithm) != algorithm:
+        raise KeyMaterialError("alg is not the algorithm of the key")
+    if jwk.get("use", use) != use:
+        raise KeyMaterialError("use is not that of the key")
+    named = jwk.get("key_ops", [])
+    if not isinstance(named, list) or not all(
+        isinstance(name, str) and name in operations for name in named
+    ):
+        raise KeyMaterialError("key_ops names a foreign operation")
+    return key_id
+
+
+def _check_description(jwk: Mapping[str, Any], algorithm: Algorithm, operation: str) -> str:
+    return check_description(jwk, algorithm=algorithm, use="sig", operations=frozenset({operation}))
+
+
+def _read_public(jwk: Mapping[str, Any], *, private_members: frozenset[str]) -> PublicKey:
+    kind = (jwk.get("kty"), jwk.get("crv"))
+    if kind == ("EC", "P-256"):
+        check_members(jwk, frozenset({"kty", "crv", "x", "y"}) | private_members)
+        return p256_point(jwk)
+    if kind == ("OKP", "Ed25519"):
+        check_members(jwk, frozenset({"kty", "crv", "x"}) | private_members)
+        # Any 32 bytes are taken by the library; a point off the curve fails at
+        # the first verification, which refuses.
+        return ed25519.Ed25519PublicKey.from_public_bytes(read_member(jwk, "x", COORDINATE_BYTES))
+    raise KeyMaterialError("the key is neither on P-256 nor on Ed25519")
+
+
+def p256_point(jwk: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
+    """Reads ``x`` and ``y`` as a point on P-256.
+
+    Raises:
+        KeyMaterialError: a coordinate is malformed or the point is not on the curve.
+    """
+    x = int.from_bytes(read_member(jwk, "x", COORDINATE_BYTES), "big")
+    y = int.from_bytes(read_member(jwk, "y", COORDINATE_BYTES), "big")
+    try:
+        return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    except ValueError:
+        raise KeyMaterialError("the point is not on the curve") from None
+
+
+def p256_coordinates(public: ec.EllipticCurvePublicKey) -> dict[str, str]:
+    """Returns ``kty``, ``crv``, ``x`` and ``y`` of a point on P-256."""
+    numbers = public.public_numbers()
+    return {
+        "kty": "EC",
+        "crv": "P-256",
+        "x": base64url.encode(numbers.x.to_bytes(COORDINATE_BYTES, "big")),
+        "y": base64url.encode(numbers.y.to_bytes(COORDINATE_BYTES, "big")),
+    }
+
+
+def _coordinates(public: PublicKey) -> dict[str, str]:
+    if isinstance(public, ed25519.Ed25519PublicKey):
+        raw = public.public_bytes_raw()
+        return {"kty": "OKP", "crv": "Ed25519", "x": base64url.encode(raw)}
+    return p256_coordinates(public)

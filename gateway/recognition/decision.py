@@ -1,0 +1,380 @@
+"""Decides: a policy applied to evidence, at a moment, with the ages of everything.
+
+``decide`` is a pure function: the same policy, evidence, moment and ages give
+the same decision for ever, which is what lets a receipt be replayed.
+
+It fails closed on its own account, whatever the policy says:
+
+* nothing but a verified report of a level that the rule names is admitted;
+* an attestation for another audience, or past its end, is refused evidence;
+* a green code past its own end, or the end of its declaration, is the outcome
+  that says so, not green; past its end, no other level is admitted either;
+* records that differ in level are never admitted;
+* trust or policy that is too old, or of unknown age, refers to a person;
+* a record that the source has not updated for too long is not admitted;
+* what lies further in the future than clocks differ has no age at all;
+* an itinerary shown beside a code can only be weighed with it: without a verified
+  report it is nothing, and one that is not of these days was not shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from gateway.codes.divisions import DivisionError, contains
+from gateway.codes.levels import Level, Outcome
+from gateway.errors import InternalError
+from gateway.recognition import reasons as catalogue
+from gateway.recognition.prefixes import in_prefixes
+from gateway.recognition.rules import ANY_REFUSAL, Rule, Verdict
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gateway.attestation.claims import Attestation
+    from gateway.codes.itinerary import Itinerary
+    from gateway.codes.unified import UnifiedCode
+    from gateway.recognition.policy import Policy
+    from gateway.recognition.reasons import Reason, Words
+
+CLOCK_LEEWAY_SECONDS: Final = 300
+"""How far ahead a platform's clock may run before its times mean nothing. Our
+choice: the clocks of offices without time servers, not of attackers."""
+
+EXPIRY_LEEWAY_SECONDS: Final = 120
+"""An attestation that the verifier just accepted must not expire on the way here:
+twice the verifier's own leeway of 60 seconds."""
+
+ITINERARY_HOURS: Final = 48
+"""Oldest end of an itinerary that still tells of these days. The travel card counts
+up to the day before (local_codes, 4.3) and lagged a day; our choice."""
+
+_DAY_SECONDS: Final = 86_400
+"""An itinerary may count today, which ends tonight."""
+
+_AUDIENCE: Final = "urn:hutong:region:"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedEvidence:
+    """An attestation that the strict verifier accepted for this region.
+
+    Attributes:
+        attestation: what it verified.
+    """
+
+    attestation: Attestation
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeEvidence:
+    """An answer that is not a level.
+
+    Attributes:
+        outcome: which.
+        origin: six digits of the region asked; None: not known.
+        itinerary: places, only with EVIDENCE_ONLY, where the system tells them.
+    """
+
+    outcome: Outcome
+    origin: str | None
+    itinerary: Itinerary | None = None
+
+    def __repr__(self) -> str:
+        """Without what was answered about a person."""
+        return f"OutcomeEvidence(origin={self.origin!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEvidence:
+    """Evidence that does not hold, or a question that was refused.
+
+    Attributes:
+        code: of the ``HutongError``, or the name of the ``ErrorReason``.
+        origin: six digits of the region asked; None: not known.
+    """
+
+    code: str
+    origin: str | None
+
+
+Evidence: TypeAlias = VerifiedEvidence | OutcomeEvidence | RefusedEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How old what a decision rests on is, in seconds; None: not known.
+
+    Attributes:
+        trust_seconds: the newest verified word of the hub.
+        policy_seconds: the newest confirmation of the policy.
+        source_seconds: the last update of the platform's record. ``decide``
+            reckons it from a verified report; the older of both counts.
+    """
+
+    trust_seconds: int | None
+    policy_seconds: int | None
+    source_seconds: int | None = None
+
+    def to_json(self) -> dict[str, int | None]:
+        """The three ages under their names."""
+        return {
+            "trust_seconds": self.trust_seconds,
+            "policy_seconds": self.policy_seconds,
+            "source_seconds": self.source_seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Decision:
+    """What the policy says.
+
+    Attributes:
+        verdict: what to do.
+        days: of observation; None with every other verdict.
+        conditions: of an admission with conditions; else empty.
+        reasons: the most telling first; never empty.
+        policy_id: the policy applied.
+        rule_id: the rule that matched; None: none did.
+        ages: of everything it rests on.
+    """
+
+    verdict: Verdict
+    days: int | None
+    conditions: tuple[Words, ...]
+    reasons: tuple[Reason, ...]
+    policy_id: str
+    rule_id: str | None
+    ages: Ages
+
+    def __repr__(self) -> str:
+        """Without what was decided about a person."""
+        return f"Decision(policy_id={self.policy_id!r}, …)"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value: verdict, days, conditions, reasons, policy, rule, ages."""
+        return {
+            "verdict": self.verdict.value,
+            "days": self.days,
+            "conditions": [condition.to_json() for condition in self.conditions],
+            "reasons": [reason.to_json() for reason in self.reasons],
+            "policy": self.policy_id,
+            "rule": self.rule_id,
+            "ages": self.ages.to_json(),
+        }
+
+
+class _Subject(StrEnum):
+    REPORT = "report"
+    OUTCOME = "outcome"
+    REFUSAL = "refusal"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Case:
+    """Evidence as the rules see it."""
+
+    subject: _Subject
+    reasons: tuple[Reason, ...]
+    origin: str | None
+    outcome: Outcome | None = None
+    refusal: str | None = None
+    code: UnifiedCode | None = None
+    disagreement: bool = False
+    has_expired: bool = False
+    assessed_age: int | None = None
+    source_age: int | None = None
+    itinerary: Itinerary | None = None
+
+
+def decide(
+    policy: Policy,
+    evidence: Evidence,
+    *,
+    now: datetime,
+    ages: Ages,
+    itinerary: Itinerary | None = None,
+) -> Decision:
+    """Apply a policy.
+
+    Args:
+        policy: of the destination region.
+        evidence: what the checkpoint holds in hand.
+        now: aware.
+        ages: as the checkpoint knows them.
+        itinerary: what a travel card shown beside the code says; None: none was
+            shown, or it could not be checked.
+    """
+    if now.tzinfo is None:
+        raise InternalError("a decision needs a moment with a zone")
+    case = replace(_case(policy, evidence, now), itinerary=_current(itinerary, now))
+    known = [age for age in (ages.source_seconds, case.source_age) if age is not None]
+    ages = Ages(ages.trust_seconds, ages.policy_seconds, max(known) if known else None)
+    subject = case.outcome if case.code is None else case.code.level
+    rule = next((rule for rule in policy.rules_about(subject) if _matches(rule, case)), None)
+    own = () if rule is None or rule.reason is None else (rule.reason,)
+    reasons = (*own, *case.reasons) if rule is not None else (*case.reasons, catalogue.NO_RULE)
+    doubts = _doubts(policy, now, ages)
+    if rule is not None and rule.verdict.admits and not _is_fresh(ages, policy):
+        doubts = (*doubts, catalogue.SOURCE_TOO_OLD)
+    if rule is None or doubts:
+        return Decision(
+            Verdict.REFER,
+            None,
+            (),
+            (*doubts, *reasons),
+            policy.id,
+            None if rule is None else rule.id,
+            ages,
+        )
+    return Decision(rule.verdict, rule.days, rule.conditions, reasons, policy.id, rule.id, ages)
+
+
+def _current(itinerary: Itinerary | None, now: datetime) -> Itinerary | None:
+    """The itinerary, where it ends within these days."""
+    if itinerary is None:
+        return None
+    age = (now - itinerary.as_of).total_seconds()
+    return itinerary if -_DAY_SECONDS <= age <= ITINERARY_HOURS * 3600 else None
+
+
+def _doubts(policy: Policy, now: datetime, ages: Ages) -> tuple[Reason, ...]:
+    """Why no rule may be followed without a person."""
+    doubts = []
+    for age, limit, unknown, too_old in (
+        (
+            ages.trust_seconds,
+            policy.ages.trust,
+            catalogue.TRUST_AGE_UNKNOWN,
+            catalogue.TRUST_TOO_OLD,
+        ),
+        (
+            ages.policy_seconds,
+            policy.ages.policy,
+            catalogue.POLICY_AGE_UNKNOWN,
+            catalogue.POLICY_TOO_OLD,
+        ),
+    ):
+        if age is None or age < -CLOCK_LEEWAY_SECONDS:
+            doubts.append(unknown)
+        elif age > limit * 3600:
+            doubts.append(too_old)
+    if not policy.in_force(now):
+        doubts.append(catalogue.POLICY_NOT_IN_FORCE)
+    return tuple(doubts)
+
+
+def _is_fresh(ages: Ages, policy: Policy) -> bool:
+    age = ages.source_seconds
+    return age is not None and -CLOCK_LEEWAY_SECONDS <= age <= policy.ages.source * 3600
+
+
+def _case(policy: Policy, evidence: Evidence, now: datetime) -> _Case:
+    if isinstance(evidence, OutcomeEvidence):
+        return _outcome_case(evidence.outcome, evidence.origin)
+    if isinstance(evidence, RefusedEvidence):
+        return _refusal_case(evidence.code, evidence.origin)
+    attestation = evidence.attestation
+    code = attestation.code
+    if not _is_for(attestation.audience, policy.region):
+        return _refusal_case("AUDIENCE_MISMATCH", code.issued_by)
+    if attestation.expires_at + timedelta(seconds=EXPIRY_LEEWAY_SECONDS) <= now:
+        return _refusal_case("ATTESTATION_EXPIRED", code.issued_by)
+    code_over = code.valid_until is not None and code.valid_until <= now
+    declaration_over = (
+        code.declaration_valid_until is not None and code.declaration_valid_until <= now
+    )
+    if code.level is Level.GREEN and (code_over or declaration_over):
+        ended = Outcome.CODE_EXPIRED if code_over else Outcome.DECLARATION_EXPIRED
+        return _outcome_case(ended, code.issued_by)
+    disagreement = any(report.level is not code.level for report in code.also)
+    said: tuple[Reason, ...] = (catalogue.level_reason(code.level),)
+    if code_over:
+        said = (*said, catalogue.outcome_reason(Outcome.CODE_EXPIRED))
+    if disagreement:
+        said = (catalogue.RECORDS_DISAGREE, *said)
+    return _Case(
+        _Subject.REPORT,
+        said,
+        code.issued_by,
+        code=code,
+        disagreement=disagreement,
+        has_expired=code_over or declaration_over,
+        assessed_age=int((now - code.assessed_at).total_seconds()),
+        source_age=int((now - code.source_at).total_seconds()),
+    )
+
+
+def _outcome_case(outcome: Outcome, origin: str | None) -> _Case:
+    return _Case(_Subject.OUTCOME, (catalogue.outcome_reason(outcome),), origin, outcome=outcome)
+
+
+def _refusal_case(code: str, origin: str | None) -> _Case:
+    return _Case(_Subject.REFUSAL, (catalogue.refusal_reason(code),), origin, refusal=code)
+
+
+@lru_cache(1024)  # the regions and prefixes of one country are few
+def _is_for(audience: str, region: str) -> bool:
+    """Whether an audience, a region or a prefix of regions, contains a region."""
+    if not audience.startswith(_AUDIENCE):
+        return False
+    try:
+        return contains(audience.removeprefix(_AUDIENCE), region)
+    except DivisionError:
+        return False
+
+
+def _matches(rule: Rule, case: _Case) -> bool:
+    match = rule.match
+    if not in_prefixes(case.origin, match.origins):
+        return False
+    if rule.verdict.admits and not _may_be_admitted(rule, case):
+        return False
+    if match.outcomes is not None:
+        return case.outcome is not None and case.outcome in match.outcomes
+    if match.refusals is not None:
+        return case.refusal is not None and (
+            ANY_REFUSAL in match.refusals or case.refusal in match.refusals
+        )
+    if case.code is None:
+        return not match.only_reports
+    return _report_matches(rule, case, case.code)
+
+
+def _may_be_admitted(rule: Rule, case: _Case) -> bool:
+    """Holds for every policy, also for one that escaped the checks at load."""
+    return (
+        case.subject is _Subject.REPORT
+        and case.code is not None
+        and rule.match.levels is not None
+        and case.code.level in rule.match.levels
+        and case.code.level is not Level.RED
+        and not case.disagreement
+        and not case.has_expired
+    )
+
+
+def _report_matches(rule: Rule, case: _Case, code: UnifiedCode) -> bool:
+    match = rule.match
+    if match.max_age_hours is not None and not (
+        case.assessed_age is not None
+        and -CLOCK_LEEWAY_SECONDS <= case.assessed_age <= match.max_age_hours * 3600
+    ):
+        return False
+    return (
+        (match.levels is None or code.level in match.levels)
+        and (
+            match.schemes is None
+            or code.scheme in match.schemes
+            or code.scheme.partition("@")[0] in match.schemes
+        )
+        and (match.states is None or code.state in match.states)
+        and (match.bases is None or not match.bases.isdisjoint(code.basis))
+        and (match.areas is None or in_prefixes(code.area, match.areas))
+        and (match.disagreement is None or match.disagreement == case.disagreement)
+        and (match.itinerary is None or match.itinerary.holds(case.itinerary))
+    )

@@ -1,0 +1,38 @@
+"""What all tests share: names of cases that are the same everywhere, and logging as it was."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+
+import pytest
+import structlog
+
+_LONGEST_ID = 40
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case by what does not change from run to run.
+
+    Keys and certificates are made anew in every process, and the processes of a
+    parallel run must agree on the names of all cases: so a mapping is named by its
+    members, and long or unprintable text by its argument; doubles get a number.
+    """
+    if isinstance(val, Mapping):
+        return ",".join(map(str, val)) or "nothing"
+    if isinstance(val, str | bytes):
+        text = val if isinstance(val, str) else val.decode("ascii", "replace")
+        if len(text) > _LONGEST_ID or not (text.isascii() and text.isprintable()):
+            return argname
+    return None
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what a command under test did to logging: commands configure the process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
