@@ -1,0 +1,485 @@
+"""The way to one adapter: one coalescing stream that carries everybody's questions.
+
+Every question gets an id of this link and goes into one queue; while a message
+is on its way, the next gathers. Answers come back in any order and find their
+asker by id. What the hub adds to a question is that id and the caller's handle;
+the rest are the edge's bytes.
+
+Promises, each tested:
+
+* every question asked gets exactly one outcome: the adapter's, or
+  ``DEADLINE_EXCEEDED`` at most one slot late, or ``ADAPTER_UNREACHABLE`` when
+  the stream breaks, or none because its asker withdrew it;
+* an adapter that cannot be reached refuses at once, with the time of the next
+  attempt; attempts back off exponentially with jitter;
+* a question that comes during such a pause ends it, at most once a second, so
+  that an adapter that is back is found by the first question; the questions of
+  that second wait for the attempt;
+* what is in flight and what waits is bounded; above it ``OVERLOADED`` at once;
+* a caller is introduced before its first question, again when its grant is
+  renewed, and anew on every stream;
+* whatever nobody waits for any more is cancelled at the adapter;
+* an answer counts only for a question this very adapter was asked.
+
+Not here: routing, authorisation, accounting rules. The link never looks into an
+envelope.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+from hutong.v1 import adapter_service_pb2, exchange_pb2
+
+from gateway.hub.answers import PIECES_AN_ANSWER, answer_pieces, refusals
+from gateway.hub.deadlines import SLOT_SECONDS, DeadlineWheel
+from gateway.hub.questions import ENVELOPE, caller_field, id_field, timeout_field
+from gateway.wire.coalesce import Coalescer
+from gateway.wire.errors import RpcFailure
+from gateway.wire.fragments import (
+    PREPARED_LENGTHS,
+    FieldFraming,
+    Run,
+    join_runs,
+    number_fragment,
+    run_bytes,
+    run_count,
+)
+from gateway.wire.interceptors import report_incident
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.hub.access import GrantMinter
+    from gateway.hub.accounting import Tally
+    from gateway.hub.directory import CallerRecord
+    from gateway.hub.questions import QuestionRun
+
+_METHOD: Final = "/hutong.v1.AdapterService/QueryStream"
+
+_RETRY_SECONDS: Final = 0.5
+"""Hint with OVERLOADED: a few round trips to a city platform."""
+
+_MAX_INTRODUCED: Final = 4096
+"""Callers known on one stream; an adapter keeps a grant for each. Past it, the
+one introduced longest ago gives its handle to the newcomer."""
+
+_log = structlog.get_logger(__name__)
+
+_Upstream = adapter_service_pb2.AdapterServiceQueryStreamRequest
+_Downstream = adapter_service_pb2.AdapterServiceQueryStreamResponse
+
+_QUESTION = FieldFraming(_Upstream.QUESTIONS_FIELD_NUMBER)
+_CALLER = FieldFraming(_Upstream.CALLERS_FIELD_NUMBER)
+_CANCELLED: Final = _Upstream.CANCELLED_FIELD_NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Bounds and pauses of a link.
+
+    Attributes:
+        max_in_flight: questions asked and not answered.
+        max_queued_bytes: bytes that wait for the line.
+        connect_seconds: longest a connection attempt takes.
+        first_pause_seconds: pause after the first failed attempt; it doubles.
+        longest_pause_seconds: where doubling ends.
+        wake_pause_seconds: shortest pause that questions leave a dead adapter.
+        wake_connect_seconds: longest that questions wait for the attempt they woke.
+    """
+
+    max_in_flight: int = 65_536
+    max_queued_bytes: int = 16 * 1024 * 1024
+    connect_seconds: float = 5.0
+    first_pause_seconds: float = 0.2
+    longest_pause_seconds: float = 15.0
+    wake_pause_seconds: float = 1.0
+    wake_connect_seconds: float = 1.0
+
+
+class Asker(Protocol):
+    """Who waits for answers: one stream of an edge, or one unary call."""
+
+    in_flight: dict[int, Entry]
+    """Questions asked by their id at the asker; the link keeps it up to date."""
+
+    def push(self, answers: Run) -> None:
+        """Take framed answers; their entries are out of ``in_flight`` already."""
+        ...
+
+
+Entry = tuple[Asker, int, int, "AdapterLink", "Tally"]
+"""A question in flight: asker, id at the asker, id on the link, link, tally."""
+
+
+class AdapterLink:
+    """See the module's contract. It connects when first used.
+
+    Args:
+        authority: URN of the adapter's authority.
+        open_channel: opens a channel; called in the event loop.
+        grants: mints what introduces a caller.
+        settings: bounds and pauses.
+        jitter: a number in [0, 1) that spreads reconnections.
+    """
+
+    def __init__(
+        self,
+        authority: str,
+        open_channel: Callable[[], grpc.aio.Channel],
+        grants: GrantMinter,
+        *,
+        settings: LinkSettings,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.authority = authority
+        self._open_channel = open_channel
+        self._grants = grants
+        self._settings = settings
+        self._jitter = jitter
+        self._pending: dict[int, Entry] = {}
+        self._next_id = 0
+        self._wheel = DeadlineWheel()
+        self._timer: asyncio.TimerHandle | None = None
+        self._queue = _new_queue()
+        self._queued_bytes = 0
+        self._introduced: dict[str, tuple[int, str]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._accepting = True
+        self._retry_at = 0.0
+        self._wake_at = 0.0
+        self._pause: asyncio.Event | None = None
+        self._closed = False
+        self.unknown_answers = 0
+        """Answers to nothing this link asked, or too late; for the metrics."""
+
+    @property
+    def in_flight(self) -> int:
+        """Questions asked and not answered."""
+        return len(self._pending)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last attempt to reach the adapter held, or questions wait for one."""
+        return self._accepting and self._task is not None
+
+    def introduce(self, caller: CallerRecord) -> int:
+        """Return the handle of a caller on the present stream, introducing it if needed.
+
+        Raises:
+            RpcFailure: ``ADAPTER_UNREACHABLE`` with the time of the next attempt.
+        """
+        self._start()
+        grant = self._grants.grant(caller, self.authority).text
+        known = self._introduced.get(caller.urn)
+        if known is not None and known[1] == grant:
+            return known[0]
+        if known is not None:
+            handle = known[0]
+        elif len(self._introduced) < _MAX_INTRODUCED:
+            handle = len(self._introduced) + 1
+        else:
+            # What it asked before stands before this introduction in the queue.
+            handle, _ = self._introduced.pop(next(iter(self._introduced)))
+        self._introduced[caller.urn] = (handle, grant)
+        introduction = exchange_pb2.CallerGrant(handle=handle, grant=grant)
+        self._enqueue([_CALLER.frame(introduction.SerializeToString())], 1)
+        return handle
+
+    def beside(self, caller: CallerRecord) -> tuple[grpc.aio.Channel, str]:
+        """Return channel and grant for one unary call beside the stream.
+
+        Raises:
+            RpcFailure: as :meth:`introduce`.
+        """
+        channel = self._start()
+        return channel, self._grants.grant(caller, self.authority).text
+
+    def ask(
+        self, asker: Asker, run: QuestionRun, *, room: int, handle: int, now: float, tally: Tally
+    ) -> int:
+        """Send questions on, as far as there is room.
+
+        Args:
+            asker: gets the answers; its ``in_flight`` gains the questions, so
+                their ids must not stand in it.
+            run: the questions; each lives its time from now.
+            room: how many the asker may still have in flight.
+            handle: from :meth:`introduce`, in this very turn of the loop.
+            now: in seconds of the loop's clock.
+            tally: gains the bytes of questions and answers.
+
+        Returns:
+            How many were taken, from the first on.
+        """
+        pending = self._pending
+        room = min(room, self._settings.max_in_flight - len(pending))
+        if self._queued_bytes >= self._settings.max_queued_bytes or not self._accepting:
+            return 0
+        in_flight = asker.in_flight
+        prefixes, headers = _QUESTION.prepared, ENVELOPE.prepared
+        shared = run.heading.encoded + caller_field(handle)
+        upstream_id = self._next_id
+        taken = size = 0
+        slot: list[int] = []
+        timeout = b""
+        last_ms = 0
+        pieces: list[bytes] = []
+        for edge_id, (timeout_ms, envelope) in run.items.items():
+            if taken >= room:
+                break
+            taken += 1
+            upstream_id += 1
+            if timeout_ms != last_ms:
+                slot = self._wheel.slot(now + timeout_ms / 1000)
+                timeout = timeout_field(timeout_ms)
+                last_ms = timeout_ms
+            slot.append(upstream_id)
+            own_id = id_field(upstream_id)
+            length = len(envelope)
+            header = headers[length] if length < PREPARED_LENGTHS else ENVELOPE.prefix(length)
+            length += len(own_id) + len(shared) + len(timeout) + len(header)
+            pieces += (
+                prefixes[length] if length < PREPARED_LENGTHS else _QUESTION.prefix(length),
+                own_id,
+                shared,
+                timeout,
+                header,
+                envelope,
+            )
+            size += len(envelope)
+            pending[upstream_id] = in_flight[edge_id] = (asker, edge_id, upstream_id, self, tally)
+        self._next_id = upstream_id
+        self._enqueue(pieces, taken)
+        tally.envelopes += taken
+        tally.bytes += size
+        if self._timer is None:
+            self._set_timer()
+        return taken
+
+    def withdraw(self, entries: Iterable[Entry]) -> None:
+        """Forget questions of this link that nobody waits for, and tell the adapter."""
+        gone = [entry[2] for entry in entries if self._pending.pop(entry[2], None) is not None]
+        self._cancel_upstream(gone)
+
+    async def close(self) -> None:
+        """Refuse what is in flight, end the stream and close the channel."""
+        self._closed = True
+        self._accepting = False
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._lose()
+
+    # --- the connection
+
+    def _start(self) -> grpc.aio.Channel:
+        """Connect when first used; return the channel, or refuse while the adapter is away."""
+        if self._channel is None:
+            self._channel = self._open_channel()
+            self._task = asyncio.get_running_loop().create_task(self._run(self._channel))
+        if not self._accepting and not self._end_pause():
+            raise self._unreachable()
+        return self._channel
+
+    async def _run(self, channel: grpc.aio.Channel) -> None:
+        pause = self._settings.first_pause_seconds
+        connect_seconds = self._settings.connect_seconds
+        try:
+            while True:
+                answered = False
+                try:
+                    await self._connect(channel, connect_seconds)
+                    self._accepting = True
+                    answered = await self._serve(channel)
+                except (grpc.aio.AioRpcError, OSError) as error:
+                    # TimeoutError and ConnectionError are OSErrors.
+                    _log.debug("adapter_lost", authority=self.authority, error=type(error).__name__)
+                except DecodeError:
+                    _log.warning("adapter_misbehaved", authority=self.authority)
+                except Exception as error:  # noqa: BLE001  the link must come back whatever failed
+                    report_incident(error, authority=self.authority)
+                if answered:
+                    pause = self._settings.first_pause_seconds
+                wait = pause * (0.5 + self._jitter() / 2)
+                pause = min(2 * pause, self._settings.longest_pause_seconds)
+                self._accepting = False
+                now = asyncio.get_running_loop().time()
+                self._retry_at = now + wait
+                self._wake_at = now + self._settings.wake_pause_seconds
+                _log.info("adapter_unreachable", authority=self.authority, retry_in_seconds=wait)
+                self._lose()
+                connect_seconds = self._settings.connect_seconds
+                if await self._sleep(wait):
+                    connect_seconds = self._settings.wake_connect_seconds
+                    # The old channel keeps a reconnection pause of its own.
+                    await channel.close()
+                    channel = self._channel = self._open_channel()
+        finally:
+            self._accepting = False
+            await channel.close()
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Pause; say whether a question ended the pause."""
+        self._pause = pause = asyncio.Event()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await pause.wait()
+        finally:
+            self._pause = None
+        return pause.is_set()
+
+    def _end_pause(self) -> bool:
+        """Have the adapter tried at once if it may be; what is asked now waits for that."""
+        if self._pause is None or asyncio.get_running_loop().time() < self._wake_at:
+            return False
+        self._accepting = True
+        self._pause.set()
+        return True
+
+    async def _connect(self, channel: grpc.aio.Channel, seconds: float) -> None:
+        async with asyncio.timeout(seconds):
+            state = channel.get_state(try_to_connect=True)
+            while state is not grpc.ChannelConnectivity.READY:
+                if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                    raise ConnectionError
+                await channel.wait_for_state_change(state)
+                state = channel.get_state(try_to_connect=True)
+
+    async def _serve(self, channel: grpc.aio.Channel) -> bool:
+        """Carry questions and answers until the stream ends; say whether any answer came."""
+        call: grpc.aio.StreamStreamCall[Any, Any] = channel.stream_stream(_METHOD)()
+        writer = asyncio.get_running_loop().create_task(self._write(call))
+        # Without its writer a stream would only let deadlines pass.
+        writer.add_done_callback(lambda _: call.cancel())
+        answered = False
+        try:
+            while True:
+                message = await _read(call)
+                if message is grpc.aio.EOF:
+                    return answered
+                self._take_answers(_Downstream.FromString(cast("bytes", message)))
+                answered = True
+        finally:
+            writer.cancel()
+            call.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def _write(self, call: grpc.aio.StreamStreamCall[Any, Any]) -> None:
+        # When a write fails the stream is over, and the reader sees why.
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            while True:
+                runs = await self._queue.take()
+                message = join_runs(runs)
+                self._queued_bytes -= len(message)
+                await call.write(message)
+
+    # --- answers
+
+    def _take_answers(self, message: _Downstream) -> None:
+        pending = self._pending
+        by_asker: dict[Asker, list[bytes]] = {}
+        for answer in message.answers:
+            entry = pending.pop(answer.id, None)
+            if entry is None:
+                self.unknown_answers += 1
+                continue
+            asker, edge_id, _, _, tally = entry
+            pieces = answer_pieces(answer, edge_id)
+            del asker.in_flight[edge_id]
+            tally.bytes += len(pieces[-1])
+            gathered = by_asker.get(asker)
+            if gathered is None:
+                gathered = by_asker[asker] = []
+            gathered += pieces
+        for asker, gathered in by_asker.items():
+            asker.push(Run(b"".join(gathered), len(gathered) // PIECES_AN_ANSWER))
+
+    def _refuse(self, entries: Iterable[Entry], failure: RpcFailure) -> None:
+        by_asker: dict[Asker, list[int]] = {}
+        for asker, edge_id, _, _, _ in entries:
+            del asker.in_flight[edge_id]
+            by_asker.setdefault(asker, []).append(edge_id)
+        for asker, items in by_asker.items():
+            asker.push(refusals(items, failure))
+
+    def _lose(self) -> None:
+        """Refuse everything in flight: the stream is gone and its ids with it."""
+        lost, self._pending = list(self._pending.values()), {}
+        self._queue.abort()
+        self._queue = _new_queue()
+        self._queued_bytes = 0
+        self._introduced.clear()
+        self._wheel.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._refuse(lost, self._unreachable())
+
+    def _unreachable(self) -> RpcFailure:
+        wait = self._settings.first_pause_seconds
+        if not self._closed:
+            next_attempt = min(self._retry_at, self._wake_at)
+            wait = max(0.05, next_attempt - asyncio.get_running_loop().time())
+        return RpcFailure(
+            "ADAPTER_UNREACHABLE", "the adapter cannot be reached", retry_after_seconds=wait
+        )
+
+    # --- deadlines and cancellation
+
+    def _set_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        pending = self._pending
+        late = [
+            entry
+            for upstream_id in self._wheel.due(asyncio.get_running_loop().time())
+            if (entry := pending.pop(upstream_id, None)) is not None
+        ]
+        if late:
+            self._refuse(late, RpcFailure("DEADLINE_EXCEEDED"))
+            self._cancel_upstream([entry[2] for entry in late])
+        self._wheel.compact(pending, len(pending))
+        self._timer = None
+        if pending:
+            self._set_timer()
+        else:
+            self._wheel.clear()
+
+    def _cancel_upstream(self, ids: list[int]) -> None:
+        if self._accepting and ids:
+            self._enqueue([number_fragment(_CANCELLED, item) for item in ids], len(ids))
+
+    def _enqueue(self, pieces: list[bytes], count: int) -> None:
+        # The bounds are held in `ask`, where there is somebody to refuse.
+        run = Run(b"".join(pieces), count)
+        self._queue.push_one(run)
+        self._queued_bytes += len(run.data)
+
+
+async def _read(call: grpc.aio.StreamStreamCall[Any, Any]) -> object:
+    """Read a message; a call that was cancelled here is a lost connection.
+
+    grpc.aio raises CancelledError for it, which would end the task that keeps
+    the link although nobody cancelled that.
+    """
+    try:
+        return await call.read()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError from None
+
+
+def _new_queue() -> Coalescer[Run]:
+    return Coalescer(size=run_bytes, count=run_count)

@@ -1,0 +1,356 @@
+"""One hub process: the gRPC door, the HTTP door, the store, and what keeps them in step.
+
+Start-up refuses what would be worse later: a store of a newer version or one
+that does not verify, keys that others may read, TLS files that do not load, a
+taken port. Nothing listens before the members and the feed are in memory.
+
+Stop is a drain: streams end with ``SHUTTING_DOWN``, calls in flight finish,
+changes under way are committed, counts are flushed.
+
+Example::
+
+    async with running_hub(load_settings(directory), check_policy=load_policy) as hub:
+        await hub.run_until_signal()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import random
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from hutong.v1 import exchange_pb2
+from hutong.v1.feed_service_pb2_grpc import add_FeedServiceServicer_to_server
+from hutong.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+
+from gateway.attestation.keys import signing_key_to_jwk
+from gateway.hub.access import AccessControl, GrantMinter, hub_verification_key
+from gateway.hub.accounting import Accounting
+from gateway.hub.adapter_link import AdapterLink, LinkSettings
+from gateway.hub.admission import DocumentChecks
+from gateway.hub.errors import HubSetupError
+from gateway.hub.exchange_service import (
+    EXCHANGE_SERVICE,
+    ITEM_METHODS,
+    ExchangeLimits,
+    ExchangeService,
+    exchange_handler,
+)
+from gateway.hub.feed_log import HubFeed
+from gateway.hub.feed_service import FEED_SERVICE, FeedService
+from gateway.hub.http_door import HttpDoor
+from gateway.hub.hub_metrics import HubCollector
+from gateway.hub.keys import HubKeys, load_hub_keys
+from gateway.hub.mirror import StoreMirror
+from gateway.hub.oauth import TokenIssuer
+from gateway.hub.registry import Registry
+from gateway.hub.registry_service import REGISTRY_SERVICE, RegistryService
+from gateway.hub.routes import RouteTable
+from gateway.store import Store, StoreError, UsageRow
+from gateway.trust import make_anchor
+from gateway.wire.channel import open_channel
+from gateway.wire.loop import stop_on_signals
+from gateway.wire.metrics import new_registry
+from gateway.wire.server import HutongServer, ServerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    import grpc
+
+    from gateway.hub.accounting import UsageRow as Sum
+    from gateway.hub.directory import AdapterRecord
+    from gateway.hub.settings import HubSettings
+
+ALONE_FOLLOW_SECONDS: Final = 5.0
+"""On a database of our own nothing happens behind our back; a look now and then
+repairs a memory that missed a commit because the read after it failed."""
+
+FORGET_PROOFS_SECONDS: Final = 600.0
+"""Spent proofs live five minutes; the table stays small when it is swept this often."""
+
+_PAGE_LABEL: Final = b"hutong/v1/page-token"
+
+_log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The clock of a process."""
+    return datetime.now(UTC)
+
+
+class UsageSink:
+    """Gives the sums of the exchange the hour they belong to."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def add_usage(self, rows: Sequence[Sum]) -> None:
+        """Add the sums of one period in one transaction."""
+        hour = self._clock().replace(minute=0, second=0, microsecond=0)
+        await self._store.add_usage(
+            [
+                UsageRow(
+                    caller=row.caller,
+                    region=row.region,
+                    purpose=_purpose_name(row.purpose),
+                    hour=hour,
+                    envelopes=row.envelopes,
+                    bytes=row.bytes,
+                )
+                for row in rows
+            ]
+        )
+
+
+class Hub:
+    """A running hub; made by :func:`running_hub`.
+
+    Attributes:
+        grpc_port: port of the gRPC door.
+        http_port: port of the HTTP door.
+        registry: the registry, for tools in the same process.
+        store: the store, likewise.
+    """
+
+    def __init__(
+        self,
+        settings: HubSettings,
+        keys: HubKeys,
+        store: Store,
+        *,
+        check_policy: Callable[[Mapping[str, Any]], object],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.grpc_port = 0
+        self.http_port = 0
+        self.store = store
+        self._settings = settings
+        self._keys = keys
+        self._clock = clock
+        self._is_ready = False
+        self.feed = HubFeed(
+            hub_urn=settings.urn,
+            key=keys.feed,
+            anchor=make_anchor(settings.urn, feed_keys=[keys.feed], token_keys=[keys.token]),
+            clock=clock,
+            watcher_queue=settings.feed.watcher_queue,
+            stall_seconds=settings.feed.stall_seconds,
+        )
+        self.mirror = StoreMirror(
+            store, self.feed, retention_entries=settings.feed.retention_entries
+        )
+        self.registry = Registry(
+            hub_urn=settings.urn,
+            store=store,
+            mirror=self.mirror,
+            checks=DocumentChecks(policy=check_policy),
+            challenge_seconds=settings.challenge_seconds,
+            clock=clock,
+        )
+        self._metrics = new_registry()
+        self._server = HutongServer(
+            ServerSettings(
+                host=settings.grpc.host,
+                port=settings.grpc.port,
+                tls_certificate=settings.tls.certificate,
+                tls_key=settings.tls.key,
+                max_concurrent_calls=settings.grpc.max_concurrent_calls,
+                drain_seconds=settings.grpc.drain_seconds,
+                reflection=settings.grpc.reflection,
+            ),
+            items_validated_by_servicer=ITEM_METHODS,
+        )
+        self._door = HttpDoor(
+            settings.http,
+            settings.tls,
+            tokens_per_minute=settings.tokens.tokens_per_minute,
+            jwks=keys.jwks(),
+            snapshots=self.feed,
+            is_ready=self._check_ready,
+            registry=self._metrics,
+        )
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Fill memory, then listen; what was begun is undone by the stack."""
+        settings, keys = self._settings, self._keys
+        await self.mirror.load()
+        stack.push_async_callback(self.mirror.close)
+        members = self.mirror.members
+        access = AccessControl(
+            settings.urn,
+            [hub_verification_key(keys.token, settings.urn)],
+            members,
+            clock=self._clock,
+        )
+        accounting = Accounting(UsageSink(self.store, self._clock))
+        await _background(stack, accounting.run())
+        grants = GrantMinter(settings.urn, keys.token, clock=self._clock)
+        routes: RouteTable[AdapterLink] = RouteTable(members, lambda r: _link(r, grants))
+        stack.push_async_callback(routes.close)
+        exchange = ExchangeService(
+            access=access,
+            directory=members,
+            routes=routes,
+            accounting=accounting,
+            limits=ExchangeLimits(),
+        )
+        registry_service = RegistryService(
+            self.registry,
+            access,
+            page_secret=_page_secret(keys),
+            enrolments_per_minute=settings.grpc.enrolments_per_minute,
+        )
+        server = self._server
+        server.add_handler(EXCHANGE_SERVICE, exchange_handler(exchange))
+        server.add(REGISTRY_SERVICE, add_RegistryServiceServicer_to_server, registry_service)
+        server.add(FEED_SERVICE, add_FeedServiceServicer_to_server, FeedService(self.feed))
+        server.on_drain(exchange.drain)
+        server.on_drain(self.feed.close)
+        server.on_drain(self._begin_drain)
+        self._metrics.register(HubCollector(members, self.feed, exchange, server))
+        self.http_port = await self._door.bind()
+        stack.push_async_callback(self._door.close)
+        self.grpc_port = await server.start()
+        stack.push_async_callback(server.stop)
+        self._door.open(
+            TokenIssuer(
+                hub_urn=settings.urn,
+                key=keys.token,
+                clients=members,
+                ledger=self.store,
+                lifetime_seconds=settings.tokens.lifetime_seconds,
+                issuer_urls=self._issuer_urls(),
+                clock=self._clock,
+            )
+        )
+        seconds = settings.feed.follow_seconds if self.store.is_shared else ALONE_FOLLOW_SECONDS
+        await _background(stack, self.mirror.follow(seconds))
+        await _background(stack, self._forget_proofs())
+        self._is_ready = True
+        _log.info(
+            "hub_listening",
+            hub=settings.urn,
+            grpc=f"{settings.grpc.host}:{self.grpc_port}",
+            http=self.http_url,
+            sequence=self.feed.sequence,
+        )
+
+    @property
+    def http_url(self) -> str:
+        """Where clients reach the HTTP door."""
+        return self._issuer_urls()[0]
+
+    async def run_until_signal(self) -> None:
+        """Serve until SIGTERM or SIGINT; leaving the context drains."""
+        asked = asyncio.Event()
+        restore = stop_on_signals(asked.set)
+        try:
+            await asked.wait()
+        finally:
+            restore()
+
+    def _issuer_urls(self) -> tuple[str, ...]:
+        if self._settings.http.public_url is not None:
+            return (self._settings.http.public_url,)
+        # A hub without a public address is one on this machine.
+        hosts = dict.fromkeys(("localhost", "127.0.0.1", self._settings.http.host))
+        return tuple(f"https://{host}:{self.http_port}" for host in hosts)
+
+    def _begin_drain(self) -> None:
+        self._is_ready = False
+        _log.info("hub_draining", hub=self._settings.urn)
+
+    async def _check_ready(self) -> bool:
+        if not self._is_ready:
+            return False
+        try:
+            await self.store.ping()
+        except StoreError:
+            return False
+        return True
+
+    async def _forget_proofs(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_PROOFS_SECONDS)
+            try:
+                await self.store.forget_proofs(before=self._clock() - timedelta(minutes=1))
+            except StoreError as error:
+                _log.error("forget_proofs_failed", code=error.code)
+
+
+@asynccontextmanager
+async def running_hub(
+    settings: HubSettings,
+    *,
+    check_policy: Callable[[Mapping[str, Any]], object],
+    clock: Callable[[], datetime] = utc_now,
+) -> AsyncIterator[Hub]:
+    """Start a hub and drain it at the end.
+
+    Args:
+        settings: with resolved paths, see :func:`gateway.hub.settings.load_settings`.
+        check_policy: raises a HutongError where a policy document does not load;
+            handed in because the hub itself must not know policies.
+        clock: the time, UTC.
+
+    Raises:
+        HubSetupError: keys, TLS files or an address cannot be used.
+        StoreError: the store cannot be opened, or does not verify.
+        ServerError: the gRPC door cannot be opened.
+    """
+    keys = load_hub_keys(settings)
+    if keys.feed.key_id == keys.token.key_id:
+        raise HubSetupError("feed key and token key are the same; one key has one use")
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await Store.open(settings.store))
+        hub = Hub(settings, keys, store, check_policy=check_policy, clock=clock)
+        await hub.start(stack)
+        yield hub
+
+
+def _link(record: AdapterRecord, grants: GrantMinter) -> AdapterLink:
+    ca_pem = record.tls_ca_pem.encode("ascii") if record.tls_ca_pem else None
+
+    def channel() -> grpc.aio.Channel:
+        return open_channel(record.endpoint, ca_pem=ca_pem)
+
+    return AdapterLink(
+        record.authority,
+        channel,
+        grants,
+        settings=LinkSettings(),
+        jitter=random.random,
+    )
+
+
+def _purpose_name(number: int) -> str:
+    name: str = exchange_pb2.Purpose.DESCRIPTOR.values_by_number[number].name
+    return name.removeprefix("PURPOSE_")
+
+
+def _page_secret(keys: HubKeys) -> bytes:
+    """The same in every process that holds the hub's keys, and told to nobody."""
+    secret = signing_key_to_jwk(keys.token)["d"].encode("ascii")
+    return hmac.digest(secret, _PAGE_LABEL, hashlib.sha256)
+
+
+async def _background(stack: AsyncExitStack, work: Any) -> None:
+    task = asyncio.create_task(work)
+
+    async def stop() -> None:
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:  # noqa: BLE001  the rest of the stop must go on
+            _log.error("background_work_failed", exception_type=type(error).__qualname__)
+
+    stack.push_async_callback(stop)

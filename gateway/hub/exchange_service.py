@@ -1,0 +1,378 @@
+"""The hub's exchange: authenticate → authorise → route → forward → account.
+
+``QueryStream`` is the fast path: a batch is read, each question is routed on
+its own and goes into the stream of its adapter, and the answers gather for the
+edge while its previous message is on the way. ``Query`` is one question through
+the same links.
+
+The hub is blind. It reads the fields that stand in clear (id, region, purpose,
+time, key id, size) and copies the envelope; it does no public-key work and
+writes no log entry for a question.
+
+A stream lives longer than a token and than a membership:
+
+* a token that has expired refuses the batch it comes with (``TOKEN_EXPIRED``
+  per item), lets what is in flight finish, and ends the stream UNAUTHENTICATED;
+* a caller that is suspended is stopped at once: its questions are cancelled at
+  the adapters and its streams end PERMISSION_DENIED;
+* a drain ends every stream with ``SHUTTING_DOWN`` after its last answer; what
+  the hub had not read, the edge asks elsewhere.
+
+``Convert`` carries one sealed import to the destination's adapter, as one unary
+call beside that adapter's stream: conversions are rare and long, questions are
+many and short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from hutong.v1 import adapter_service_pb2, exchange_pb2, exchange_service_pb2
+
+from gateway.hub.askers import Caller, EdgeStream, UnaryAsker
+from gateway.hub.questions import (
+    MAX_ENVELOPE_BYTES,
+    MAX_TIMEOUT_MS,
+    Headings,
+    QuestionRun,
+    sort_questions,
+)
+from gateway.wire.coalesce import MAX_BATCH_ITEMS
+from gateway.wire.errors import RpcFailure, failure_from_item, failure_from_rpc_error
+from gateway.wire.fragments import join_runs
+from gateway.wire.hub_tokens import EXCHANGE_SCOPE, GRANT_METADATA_KEY
+from gateway.wire.validation import check_message
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from hutong.v1.exchange_pb2 import SealedQuestion
+
+    from gateway.hub.access import AccessControl
+    from gateway.hub.accounting import Accounting
+    from gateway.hub.adapter_link import AdapterLink
+    from gateway.hub.directory import CallerRecord, MemberDirectory
+    from gateway.hub.routes import RouteTable
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+EXCHANGE_SERVICE: Final = "hutong.v1.ExchangeService"
+"""Full name, for health and registration."""
+
+QUERY_STREAM_METHOD: Final = f"/{EXCHANGE_SERVICE}/QueryStream"
+"""The method that carries batches."""
+
+ITEM_METHODS: Final = (f"/{EXCHANGE_SERVICE}/Query", QUERY_STREAM_METHOD)
+"""Methods that hold their items against the schema's rules themselves: the
+stream because one bad item must not fail its batch, both because the shapes seen
+before need no second look; see ``gateway.wire.interceptors``."""
+
+_RETRY_SECONDS: Final = 0.5
+"""Hint with OVERLOADED: a few round trips to a city platform."""
+
+_PURPOSE_NAMES: Final[dict[int, str]] = {
+    number: name.removeprefix("PURPOSE_") for name, number in exchange_pb2.Purpose.items() if number
+}
+
+CONVERSION_PURPOSES: Final = frozenset({"HOLDER", "PLATFORM"})
+"""Who may convert: the holder, or a platform on the holder's behalf (exchange.proto)."""
+
+_IMPORT_METHOD: Final = "/hutong.v1.AdapterService/Import"
+
+_DRAINING: Final = ("SHUTTING_DOWN", "the hub is draining")
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeLimits:
+    """Bounds of the exchange.
+
+    Attributes:
+        max_in_flight_per_caller: questions of one member in flight, over all
+            its streams.
+        max_unread_answers: answers that wait for one stream's edge to read
+            them before the hub stops reading that stream.
+    """
+
+    max_in_flight_per_caller: int = 16_384
+    max_unread_answers: int = 4 * MAX_BATCH_ITEMS
+
+
+class ExchangeService:
+    """Serves ``hutong.v1.ExchangeService``; register it with :func:`exchange_handler`.
+
+    Args:
+        access: verifies tokens and holds callers against the directory.
+        directory: the members; the streams of a suspended one are stopped.
+        routes: the live table.
+        accounting: counts what is carried.
+        limits: bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        access: AccessControl,
+        directory: MemberDirectory,
+        routes: RouteTable[AdapterLink],
+        accounting: Accounting,
+        limits: ExchangeLimits,
+    ) -> None:
+        self._access = access
+        self._routes = routes
+        self._accounting = accounting
+        self._limits = limits
+        self._streams: set[EdgeStream] = set()
+        # Only members get in, so the table is bounded by the registry.
+        self._callers: dict[str, Caller] = {}
+        self._headings = Headings()
+        self._draining = False
+        directory.subscribe(self._stop_suspended)
+
+    # --- the two calls
+
+    async def query(
+        self, request: exchange_service_pb2.ExchangeServiceQueryRequest, context: Context
+    ) -> exchange_service_pb2.ExchangeServiceQueryResponse:
+        """Serve ``Query``."""
+        access, record = self._access.require(context, EXCHANGE_SCOPE)
+        question = request.question
+        heading = self._headings.of(question)
+        envelope = question.envelope
+        if (
+            heading is None
+            or not 0 < len(envelope) <= MAX_ENVELOPE_BYTES
+            or question.timeout_ms > MAX_TIMEOUT_MS
+        ):
+            check_message(request)
+            raise _broken_rule()
+        remaining_ms = max(1, min(int(context.time_remaining() * 1000), MAX_TIMEOUT_MS))
+        run = QuestionRun(heading, {1: (remaining_ms, envelope)})
+        asker = UnaryAsker(self._caller(access.caller))
+        try:
+            if not self._ask(asker, record, run, asyncio.get_running_loop().time()):
+                raise _overloaded()
+            answers = await asker.answer
+        finally:
+            asker.withdraw_all()
+        batch = exchange_service_pb2.ExchangeServiceQueryStreamResponse.FromString(answers)
+        answer = batch.answers[0]
+        if answer.WhichOneof("result") == "error":
+            raise failure_from_item(answer.error)
+        return exchange_service_pb2.ExchangeServiceQueryResponse(envelope=answer.envelope)
+
+    async def query_stream(
+        self,
+        requests: AsyncIterator[exchange_service_pb2.ExchangeServiceQueryStreamRequest],
+        context: Context,
+    ) -> AsyncIterator[bytes]:
+        """Serve ``QueryStream``; yields serialised responses."""
+        access, _ = self._access.require(context, EXCHANGE_SCOPE)
+        if self._draining:
+            raise RpcFailure(*_DRAINING, retry_after_seconds=_RETRY_SECONDS)
+        stream = EdgeStream(access, self._caller(access.caller), self._limits.max_unread_answers)
+        stream.reader = asyncio.get_running_loop().create_task(self._read(stream, requests))
+        self._streams.add(stream)
+        answers = stream.answers
+        try:
+            while batch := await answers.take():
+                yield join_runs(batch)
+            if stream.failure is not None:
+                raise stream.failure
+        finally:
+            self._streams.discard(stream)
+            stream.withdraw_all()
+            answers.abort()
+            stream.reader.cancel()
+
+    async def convert(
+        self, request: exchange_service_pb2.ConvertRequest, context: Context
+    ) -> exchange_service_pb2.ConvertResponse:
+        """Serve ``Convert``."""
+        access, record = self._access.require(context, EXCHANGE_SCOPE)
+        sealed = request.sealed
+        purpose = _PURPOSE_NAMES[sealed.purpose]
+        if purpose not in CONVERSION_PURPOSES or purpose not in record.purposes:
+            raise RpcFailure("PURPOSE_NOT_ALLOWED", "the caller may not convert for this purpose")
+        caller = self._caller(access.caller)
+        if caller.in_flight >= self._limits.max_in_flight_per_caller:
+            raise _overloaded()
+        channel, grant = self._routes.link(sealed.region).beside(record)
+        tally = self._accounting.tally(record.urn, sealed.region, sealed.purpose)
+        tally.envelopes += 1
+        tally.bytes += len(sealed.envelope)
+        ask = channel.unary_unary(
+            _IMPORT_METHOD,
+            request_serializer=adapter_service_pb2.ImportRequest.SerializeToString,
+            response_deserializer=adapter_service_pb2.ImportResponse.FromString,
+        )
+        caller.in_flight += 1
+        try:
+            response = await ask(
+                adapter_service_pb2.ImportRequest(sealed=sealed),
+                timeout=context.time_remaining(),
+                metadata=((GRANT_METADATA_KEY, grant),),
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _import_failure(error) from None
+        finally:
+            caller.in_flight -= 1
+        tally.bytes += len(response.envelope)
+        return exchange_service_pb2.ConvertResponse(envelope=response.envelope)
+
+    # --- life of the service
+
+    def drain(self) -> None:
+        """End every stream after its last answer; see ``HutongServer.on_drain``."""
+        self._draining = True
+        for stream in list(self._streams):
+            stream.end(RpcFailure(*_DRAINING, retry_after_seconds=_RETRY_SECONDS))
+
+    @property
+    def open_streams(self) -> int:
+        """Streams being served, for the metrics."""
+        return len(self._streams)
+
+    def _stop_suspended(self) -> None:
+        for stream in list(self._streams):
+            try:
+                self._access.authorise(stream.access, EXCHANGE_SCOPE)
+            except RpcFailure as failure:
+                stream.stop(failure)
+
+    # --- questions
+
+    async def _read(
+        self,
+        stream: EdgeStream,
+        requests: AsyncIterator[exchange_service_pb2.ExchangeServiceQueryStreamRequest],
+    ) -> None:
+        try:
+            async for batch in requests:
+                _check_size(batch)
+                try:
+                    self._access.check_expiry(stream.access)
+                    record = self._access.authorise(stream.access, EXCHANGE_SCOPE)
+                except RpcFailure as failure:
+                    stream.refuse([question.id for question in batch.questions], failure)
+                    stream.end(failure)
+                    return
+                self._take_batch(stream, batch.questions, record)
+                if batch.cancelled:
+                    stream.withdraw(batch.cancelled)
+                await stream.answers.wait_room()
+        except Exception as error:  # noqa: BLE001  raised again where the stream ends
+            stream.end(error)
+            return
+        stream.end()
+
+    def _take_batch(
+        self, stream: EdgeStream, questions: Iterable[SealedQuestion], record: CallerRecord
+    ) -> None:
+        """Send a batch on; each question that cannot go is refused on its own."""
+        now = asyncio.get_running_loop().time()
+        batch = sort_questions(questions, self._headings, stream.in_flight)
+        if batch.broken:
+            stream.refuse(batch.broken, _broken_rule())
+        if batch.doubled:
+            stream.refuse(batch.doubled, RpcFailure("DUPLICATE_ID", "this id is in flight"))
+        for run in batch.runs:
+            try:
+                taken = self._ask(stream, record, run, now)
+            except RpcFailure as failure:
+                stream.refuse(list(run.items), failure)
+                continue
+            if taken < len(run.items):
+                stream.refuse(list(islice(run.items, taken, None)), _overloaded())
+
+    def _ask(
+        self, asker: EdgeStream | UnaryAsker, record: CallerRecord, run: QuestionRun, now: float
+    ) -> int:
+        """Authorise, route and forward questions of one heading; return how many found room.
+
+        Raises:
+            RpcFailure: the reason, the same for each of them.
+        """
+        heading, caller = run.heading, asker.caller
+        if _PURPOSE_NAMES[heading.purpose] not in record.purposes:
+            raise RpcFailure("PURPOSE_NOT_ALLOWED", "the caller may not ask for this purpose")
+        link = self._routes.link(heading.region)
+        taken = link.ask(
+            asker,
+            run,
+            room=self._limits.max_in_flight_per_caller - caller.in_flight,
+            handle=link.introduce(record),
+            now=now,
+            tally=self._accounting.tally(record.urn, heading.region, heading.purpose),
+        )
+        caller.in_flight += taken
+        return taken
+
+    def _caller(self, urn: str) -> Caller:
+        caller = self._callers.get(urn)
+        if caller is None:
+            caller = self._callers[urn] = Caller()
+        return caller
+
+
+def exchange_handler(service: ExchangeService) -> grpc.GenericRpcHandler:
+    """Make the handler of the service.
+
+    It is made by hand because ``QueryStream`` answers in bytes that are
+    serialised already.
+    """
+    request = exchange_service_pb2.ExchangeServiceQueryRequest
+    response = exchange_service_pb2.ExchangeServiceQueryResponse
+    batch = exchange_service_pb2.ExchangeServiceQueryStreamRequest
+    return grpc.method_handlers_generic_handler(
+        EXCHANGE_SERVICE,
+        {
+            "Query": grpc.unary_unary_rpc_method_handler(
+                service.query,
+                request_deserializer=request.FromString,
+                response_serializer=response.SerializeToString,
+            ),
+            "Convert": grpc.unary_unary_rpc_method_handler(
+                service.convert,
+                request_deserializer=exchange_service_pb2.ConvertRequest.FromString,
+                response_serializer=exchange_service_pb2.ConvertResponse.SerializeToString,
+            ),
+            "QueryStream": grpc.stream_stream_rpc_method_handler(
+                service.query_stream, request_deserializer=batch.FromString
+            ),
+        },
+    )
+
+
+def _import_failure(error: grpc.aio.AioRpcError) -> RpcFailure:
+    """What an adapter's refusal of an import means to who asked for the conversion."""
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        # An adapter made before imports were in the schema.
+        return RpcFailure("IMPORT_NOT_OFFERED", "this region takes no code of another")
+    failure = failure_from_rpc_error(error)
+    if failure.code == "PEER_UNREACHABLE":
+        return RpcFailure(
+            "ADAPTER_UNREACHABLE",
+            "the adapter cannot be reached",
+            retry_after_seconds=_RETRY_SECONDS,
+        )
+    # The reason travels, and no word the adapter wrote.
+    return RpcFailure(
+        failure.code, retry_after_seconds=failure.retry_after_seconds, incident=failure.incident
+    )
+
+
+def _broken_rule() -> RpcFailure:
+    return RpcFailure("INVALID_REQUEST", "a field of the item breaks its rule")
+
+
+def _overloaded() -> RpcFailure:
+    return RpcFailure("OVERLOADED", "too much is in flight", retry_after_seconds=_RETRY_SECONDS)
+
+
+def _check_size(batch: exchange_service_pb2.ExchangeServiceQueryStreamRequest) -> None:
+    if max(len(batch.questions), len(batch.cancelled)) > MAX_BATCH_ITEMS:
+        raise RpcFailure("INVALID_REQUEST", f"more than {MAX_BATCH_ITEMS} items in a batch")

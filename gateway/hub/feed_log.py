@@ -1,0 +1,305 @@
+"""The feed in memory: the chain, what is live, and who watches.
+
+A :class:`HubFeed` is filled from the store and grows with every row that was
+committed, whichever hub process wrote it; it never invents an entry. New entries
+are signed by :meth:`HubFeed.next_rows` inside the store's write transaction, on
+top of the newest one, and tried on a copy of the replica that every reader
+keeps: what an honest reader would refuse never becomes durable. Readers get them
+after the commit.
+
+Loading verifies every signature, the chain of every unbroken run, what the live
+entries say of each other, and that the newest entry is the one the store
+remembers: a store that was cut, edited or mixed with another's is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.errors import TrustError
+from gateway.hub.errors import RegistryError
+from gateway.hub.feed_watch import Watcher, in_frames
+from gateway.store import FeedRow, StoreCorruptError
+from gateway.trust import FeedEntry, FeedKind, FeedLog, verify_entry
+from gateway.trust.replica import FeedReplica
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from gateway.attestation.keys import SigningKey
+    from gateway.store import FeedStateRow
+    from gateway.trust import TrustAnchor
+
+HEAD_SECONDS: Final = 1
+"""A signed head is shared by every watcher for this long: one signature a second."""
+
+Change = tuple[FeedKind, str, dict[str, Any]]
+"""Kind, subject and body of an entry to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state in full.
+
+    Attributes:
+        manifest: signed, fixes which entries follow.
+        entries: live entries in order of their sequence numbers.
+    """
+
+    manifest: str
+    entries: tuple[str, ...]
+
+
+class HubFeed:
+    """See the module.
+
+    Args:
+        hub_urn: URN of the hub.
+        key: its feed key.
+        anchor: what verifies the feed, the keys of the past included.
+        clock: the time, UTC.
+        watcher_queue: frames that wait for one watcher.
+        stall_seconds: how long a cut watcher may block.
+    """
+
+    def __init__(
+        self,
+        *,
+        hub_urn: str,
+        key: SigningKey,
+        anchor: TrustAnchor,
+        clock: Callable[[], datetime],
+        watcher_queue: int,
+        stall_seconds: float,
+    ) -> None:
+        self._key = key
+        self._anchor = anchor
+        self._clock = clock
+        self._watcher_queue = watcher_queue
+        self._stall_seconds = stall_seconds
+        self._log = FeedLog(hub_urn)
+        self._replica = FeedReplica(anchor)
+        self._floor = 0
+        # The tokens of floor + 1, floor + 2, … to the newest.
+        self._tail: list[str] = []
+        self._watchers: set[Watcher] = set()
+        self._head: tuple[datetime, int, str] | None = None
+        self._snapshot: tuple[datetime, int, Snapshot] | None = None
+        self._is_closed = False
+
+    @property
+    def sequence(self) -> int:
+        """Number of the newest entry; zero before the first."""
+        return self._log.sequence
+
+    @property
+    def floor(self) -> int:
+        """The oldest sequence number that a reader can still continue after."""
+        return self._floor
+
+    @property
+    def watchers(self) -> int:
+        """Readers connected now."""
+        return len(self._watchers)
+
+    def apply(
+        self, rows: Sequence[FeedRow], state: FeedStateRow, *, is_whole: bool = False
+    ) -> None:
+        """Take over entries that were committed and push them to every watcher.
+
+        Args:
+            rows: every entry after :attr:`sequence`, in order.
+            state: where the store says the feed stands.
+            is_whole: the rows are everything the store holds: at start-up, and
+                when another process compacted what this one had not seen.
+
+        Raises:
+            StoreCorruptError: the rows contradict their signatures, their chain,
+                each other or the state; nothing was taken over.
+        """
+        log = FeedLog(self._log.hub) if is_whole else self._log
+        floor = state.floor if is_whole else 0
+        for row in rows:
+            log = _follow(log, self._verify(row), floor)
+        if log.sequence != state.last_sequence or (
+            state.last_sequence and log.digest != state.last_digest
+        ):
+            raise StoreCorruptError("the feed does not end where the store says it does")
+        try:
+            replica = (
+                self._rebuilt(log, rows) if is_whole else self._extended(row.token for row in rows)
+            )
+        except TrustError as error:
+            raise StoreCorruptError(f"what the feed says does not hold: {error}") from None
+        self._log, self._replica = log, replica
+        if is_whole:
+            self._tail = [row.token for row in rows if row.sequence > state.floor]
+            for watcher in self._watchers:
+                watcher.cut()
+        else:
+            tokens = tuple(row.token for row in rows)
+            self._tail.extend(tokens)
+            for frame in in_frames(tokens):
+                for watcher in self._watchers:
+                    watcher.push(frame)
+            del self._tail[: state.floor - self._floor]
+        self._floor = state.floor
+
+    def next_rows(self, changes: Iterable[Change], state: FeedStateRow) -> tuple[FeedRow, ...]:
+        """Sign entries on top of the newest one.
+
+        Args:
+            changes: what to publish.
+            state: read in the transaction that will write the rows; this feed must
+                have taken over everything the store holds.
+
+        Raises:
+            FeedError: an honest reader would refuse an entry.
+            StoreCorruptError: the store is not the one this feed was loaded from.
+        """
+        if (state.last_sequence, state.last_digest) != (
+            self._log.sequence,
+            self._log.digest if self._log.sequence else "",
+        ):
+            raise StoreCorruptError("the store and the feed in memory are of two histories")
+        log, trial = self._log, self._replica.copy()
+        rows: list[FeedRow] = []
+        for kind, subject, body in changes:
+            entry, log = log.append(self._key, kind, subject, body, now=self._clock())
+            trial.apply_entry(entry.token, entry.issued_at)
+            rows.append(
+                FeedRow(
+                    sequence=entry.sequence,
+                    kind=entry.kind.value,
+                    subject=entry.subject,
+                    token=entry.token,
+                    digest=entry.digest,
+                    issued_at=entry.issued_at,
+                )
+            )
+        return tuple(rows)
+
+    def head(self) -> str:
+        """Return a signed head, at most a second old."""
+        now = self._clock()
+        if self._head is not None:
+            signed_at, sequence, token = self._head
+            if sequence == self.sequence and _is_fresh(signed_at, now):
+                return token
+        token = self._log.head(self._key, now=now)
+        self._head = (now, self.sequence, token)
+        return token
+
+    def snapshot(self) -> Snapshot:
+        """Return the state in full, its manifest at most a second old."""
+        now = self._clock()
+        if self._snapshot is not None:
+            signed_at, sequence, snapshot = self._snapshot
+            if sequence == self.sequence and _is_fresh(signed_at, now):
+                return snapshot
+        manifest = self._log.manifest(self._key, self._replica.live_digests(), now=now)
+        snapshot = Snapshot(manifest, self._replica.live_tokens())
+        self._snapshot = (now, self.sequence, snapshot)
+        return snapshot
+
+    def snapshot_json(self) -> bytes:
+        """Return the snapshot as one JSON document, for the HTTP door."""
+        snapshot = self.snapshot()
+        return json.dumps(
+            {"manifest": snapshot.manifest, "entries": snapshot.entries}, separators=(",", ":")
+        ).encode("ascii")
+
+    def watch(
+        self, after: int, task: asyncio.Task[Any] | None
+    ) -> tuple[Watcher, tuple[str, ...]] | None:
+        """Begin to watch.
+
+        Args:
+            after: the last sequence number the reader holds.
+            task: what serves the reader; cancelled if it blocks after a cut.
+
+        Returns:
+            The watcher and the entries the reader lacks; None: they are no longer
+            kept, it must start over.
+
+        Raises:
+            RegistryError: SEQUENCE_AHEAD, SHUTTING_DOWN.
+        """
+        if self._is_closed:
+            raise RegistryError("the hub is stopping", code="SHUTTING_DOWN")
+        if after > self.sequence:
+            raise RegistryError("the feed has no such sequence number", code="SEQUENCE_AHEAD")
+        if after < self._floor:
+            return None
+        watcher = Watcher(self._watcher_queue, self._stall_seconds, task)
+        self._watchers.add(watcher)
+        return watcher, tuple(self._tail[after - self._floor :])
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Stop watching."""
+        watcher.release()
+        self._watchers.discard(watcher)
+
+    def close(self) -> None:
+        """End every watcher's stream; the hub is stopping."""
+        self._is_closed = True
+        for watcher in self._watchers:
+            watcher.end()
+
+    def _verify(self, row: FeedRow) -> FeedEntry:
+        try:
+            entry = verify_entry(row.token, self._anchor)
+        except TrustError:
+            raise StoreCorruptError(
+                f"feed entry {row.sequence} is not signed by a feed key of this hub"
+            ) from None
+        if (entry.sequence, entry.kind.value, entry.subject, entry.digest) != (
+            row.sequence,
+            row.kind,
+            row.subject,
+            row.digest,
+        ):
+            raise StoreCorruptError(f"feed entry {row.sequence} stands in a foreign row")
+        return entry
+
+    def _extended(self, tokens: Iterable[str]) -> FeedReplica:
+        replica = self._replica.copy()
+        for token in tokens:
+            # At its own time: the hub's clock may have been set back since.
+            replica.apply_entry(token, verify_entry(token, self._anchor).issued_at)
+        return replica
+
+    def _rebuilt(self, log: FeedLog, rows: Iterable[FeedRow]) -> FeedReplica:
+        """Read what is live as a reader reads a snapshot; history may be compacted."""
+        live: dict[tuple[str, str], FeedRow] = {}
+        for row in rows:
+            live[row.kind, row.subject] = row
+        ordered = sorted(live.values(), key=lambda row: row.sequence)
+        now = log.issued_at or self._clock()
+        manifest = log.manifest(self._key, [row.digest for row in ordered], now=now)
+        replica = FeedReplica(self._anchor)
+        replica.load_snapshot(manifest, [row.token for row in ordered], now)
+        return replica
+
+
+def _follow(log: FeedLog, entry: FeedEntry, floor: int) -> FeedLog:
+    if entry.sequence == log.sequence + 1:
+        try:
+            return log.after(entry)
+        except TrustError:
+            raise StoreCorruptError(
+                f"feed entry {entry.sequence} does not follow the one before it"
+            ) from None
+    if log.sequence < entry.sequence <= floor + 1:
+        # What lies between was compacted: order still counts, the link is gone.
+        return FeedLog(log.hub, entry.sequence, entry.digest, entry.issued_at)
+    raise StoreCorruptError(f"feed entry {log.sequence + 1} is missing")
+
+
+def _is_fresh(signed_at: datetime, now: datetime) -> bool:
+    return timedelta(0) <= now - signed_at < timedelta(seconds=HEAD_SECONDS)

@@ -1,0 +1,139 @@
+"""Memory that follows the store: members and feed, whoever wrote last.
+
+Everything the hub answers from memory is a pure function of the store. A change
+is one transaction (:meth:`StoreMirror.change`) that begins by taking over what
+any process committed before it, and is followed by :meth:`StoreMirror.refresh`,
+which takes over the change itself. There is no other way into memory, so a
+failed or half-seen commit cannot leave the two apart for longer than one look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from gateway.errors import HutongError
+from gateway.hub.errors import RegistryError
+from gateway.hub.members import MemberTable
+from gateway.trust import FeedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+
+    from gateway.hub.feed_log import Change, HubFeed
+    from gateway.store import Loaded, Store, WriteTransaction
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class StoreMirror:
+    """See the module.
+
+    Args:
+        store: where everything lasts.
+        feed: the feed in memory.
+        retention_entries: newest entries the feed keeps.
+
+    Attributes:
+        members: the members in memory.
+    """
+
+    def __init__(self, store: Store, feed: HubFeed, *, retention_entries: int) -> None:
+        self.members = MemberTable()
+        self._store = store
+        self._feed = feed
+        self._retention = retention_entries
+        self._refreshing = asyncio.Lock()
+        self._changes: set[asyncio.Task[Any]] = set()
+
+    async def load(self) -> None:
+        """Fill memory from the store.
+
+        Raises:
+            StoreCorruptError: what the store holds does not verify.
+            StoreError: it cannot be read.
+        """
+        loaded = await self._store.load(0, 0)
+        self._feed.apply(loaded.entries, loaded.feed_state, is_whole=True)
+        self.members.apply(loaded.members)
+
+    async def refresh(self) -> None:
+        """Take over what was committed since, by this process or another.
+
+        Raises:
+            StoreCorruptError: what the store holds does not verify.
+            StoreError: it cannot be read.
+        """
+        async with self._refreshing:
+            await self._catch_up(self._store.load)
+
+    async def follow(self, seconds: float) -> None:
+        """Refresh for ever: for a store that other processes write to.
+
+        Args:
+            seconds: pause between two looks.
+        """
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.refresh()
+            except HutongError as error:
+                _log.error("registry_refresh_failed", code=error.code)
+
+    async def close(self) -> None:
+        """Wait for the changes under way."""
+        await asyncio.gather(*self._changes, return_exceptions=True)
+
+    @asynccontextmanager
+    async def change(self) -> AsyncIterator[WriteTransaction]:
+        """A transaction with memory brought up to the store, whoever wrote last.
+
+        Raises:
+            StoreError: the store failed; nothing was acknowledged.
+        """
+        async with self._refreshing, self._store.write() as change:
+            await self._catch_up(change.load)
+            yield change
+
+    async def _catch_up(self, load: Callable[[int, int], Awaitable[Loaded]]) -> None:
+        loaded = await load(self.members.revision, self._feed.sequence)
+        is_whole = loaded.feed_state.floor > self._feed.sequence
+        if is_whole:
+            # Another process compacted entries that this one has not seen.
+            loaded = await load(self.members.revision, 0)
+        self._feed.apply(loaded.entries, loaded.feed_state, is_whole=is_whole)
+        self.members.apply(loaded.members)
+
+    async def run(self, change: Coroutine[Any, Any, T]) -> T:
+        """Run a change to its end, whether or not its caller waits for it."""
+        task = asyncio.create_task(change)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)
+
+    async def append(self, change: WriteTransaction, changes: Iterable[Change]) -> tuple[int, ...]:
+        """Sign entries and write them as part of a change.
+
+        Returns:
+            Their sequence numbers.
+
+        Raises:
+            RegistryError: STATEMENT_INVALID: an honest reader would refuse one.
+        """
+        state = await change.feed_state()
+        try:
+            rows = self._feed.next_rows(changes, state)
+        except FeedError as error:
+            raise RegistryError(
+                f"readers would refuse it: {error}", code="STATEMENT_INVALID"
+            ) from None
+        await change.append_feed(rows)
+        if rows and rows[-1].sequence - state.floor > self._retention + self._retention // 10:
+            # A tenth of slack, so that a busy feed is not compacted at every entry.
+            await change.compact_feed(rows[-1].sequence - self._retention)
+        return tuple(row.sequence for row in rows)
