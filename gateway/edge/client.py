@@ -1,0 +1,474 @@
+"""The fast path: many concurrent questions, few envelopes, one stream.
+
+``ask()`` is called once a traveller, by as many tasks as there are travellers.
+What is asked while a batch is being sealed or written leaves as the next batch:
+questions to one region for one purpose become one envelope, sealed once; all
+envelopes of a batch travel in one stream message. Nothing waits when the line is
+idle, and there is no timer (``gateway.wire.coalesce``).
+
+Promises, each tested:
+
+* every question has its own deadline and its own outcome;
+* a question whose asker left is not sent, or is withdrawn from the hub when it
+  was the last of its envelope;
+* at most ``max_in_flight`` questions live at once, the next is refused at once
+  (OVERLOADED);
+* a lost line, an expired token and a sealing key that the origin no longer holds
+  are mended once per question, with a fresh nonce and within its deadline; what
+  fails twice is refused;
+* an answer is opened only under its own question's reply key and binding, and an
+  answer nobody waits for is dropped.
+
+The line is opened when a question needs it, and after a failure not before a
+short pause, so that a hub that comes back is not met by a storm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+import grpc
+import structlog
+from hutong.v1 import exchange_pb2, exchange_service_pb2
+
+from gateway.edge.envelopes import (
+    MAX_TIMEOUT_SECONDS,
+    QUESTIONS_PER_ENVELOPE,
+    Asking,
+    Envelope,
+    Sealer,
+    SealingKeys,
+    groups,
+)
+from gateway.edge.questions import Answered, Askable, question_bytes
+from gateway.errors import HutongError
+from gateway.wire.coalesce import Coalescer
+from gateway.wire.errors import RpcFailure, failure_from_rpc_error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+    from types import TracebackType
+
+    from hutong.v1.exchange_service_pb2_grpc import ExchangeServiceStub
+
+CONNECT_SECONDS: Final = 5.0
+"""Token and stream together; a hub that needs longer is as good as down."""
+
+PAUSE_SECONDS: Final = (0.05, 1.0)
+"""First and longest pause after a failed line, doubled each time, jittered."""
+
+OVERLOADED_RETRY_SECONDS: Final = 0.5
+"""A hint: a full line turns over several times in this time."""
+
+_SEALS_A_TURN: Final = 32
+"""Envelopes sealed (0.1 ms each) before other tasks get a turn."""
+
+SCOPE: Final = "exchange.query"
+"""What ExchangeService asks of a token."""
+
+_NEW_LINE = frozenset({"PEER_UNREACHABLE", "SHUTTING_DOWN"})
+_BROKEN = frozenset({"CANCELLED", "INTERNAL"})
+"""How a line that died looks when nobody said why."""
+_NEW_TOKEN = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"})
+_NEW_TRUST = frozenset({"SEALING_KEY_UNKNOWN"})
+
+_Answers = exchange_service_pb2.ExchangeServiceQueryStreamResponse
+
+_log = structlog.get_logger(__name__)
+
+
+class TokenSource(Protocol):
+    """Where access tokens come from."""
+
+    async def token(self, scope: str) -> str:
+        """Return a token that is still valid for a while; raises TokenError."""
+
+    def forget(self, scope: str) -> None:
+        """Drop the token at hand: the hub does not take it."""
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """One stream to the hub.
+
+    Attributes:
+        call: the stream.
+        envelopes: whose answers are out on it, by id.
+        is_open: whether new questions may take it.
+        is_retired: closed from this side; what is out on it may still be answered.
+    """
+
+    call: grpc.aio.StreamStreamCall[
+        exchange_service_pb2.ExchangeServiceQueryStreamRequest,
+        exchange_service_pb2.ExchangeServiceQueryStreamResponse,
+    ]
+    envelopes: dict[int, Envelope] = field(default_factory=dict)
+    is_open: bool = True
+    is_retired: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Withdrawn:
+    """An envelope nobody waits for any more."""
+
+    line: _Line
+    id: int
+
+
+class ExchangeClient:
+    """Asks the hub. One event loop; use as an async context manager.
+
+    Args:
+        stub: of the hub's ExchangeService.
+        caller: URN under which this checkpoint is enrolled.
+        audience: URN of the region the attestations are for.
+        tokens: access tokens.
+        keys: gives the trust bundle of the moment.
+        refresh_trust: fetches what is new in the feed, at most once at a time.
+        clock: now, UTC.
+        random_bytes: for nonces and reply keys.
+        max_in_flight: questions that may live at once.
+        questions_per_envelope: 1 to 256.
+    """
+
+    def __init__(
+        self,
+        stub: ExchangeServiceStub,
+        *,
+        caller: str,
+        audience: str,
+        tokens: TokenSource,
+        keys: Callable[[], SealingKeys],
+        refresh_trust: Callable[[], Awaitable[None]],
+        clock: Callable[[], datetime],
+        random_bytes: Callable[[int], bytes],
+        max_in_flight: int = 8192,
+        questions_per_envelope: int = QUESTIONS_PER_ENVELOPE,
+    ) -> None:
+        self._stub = stub
+        self._tokens = tokens
+        self._refresh_trust = refresh_trust
+        self._sealer = Sealer(
+            caller=caller, audience=audience, keys=keys, clock=clock, random_bytes=random_bytes
+        )
+        self._max_in_flight = max_in_flight
+        self._per_envelope = questions_per_envelope
+        self._in_flight = 0
+        self._queue: Coalescer[Asking | _Withdrawn] = Coalescer(size=_size)
+        self._lines: list[_Line] = []
+        self._failures_in_a_row = 0
+        self._not_before = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the writer; no line is opened before the first question."""
+        self._spawn(self._write())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Refuse what still waits and close every line."""
+        dropped = self._queue.abort()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        shut = RpcFailure("SHUTTING_DOWN", "the checkpoint is closing")
+        for item in dropped:
+            if isinstance(item, Asking):
+                item.settle(shut)
+
+    @property
+    def in_flight(self) -> int:
+        """Questions that wait for their answers."""
+        return self._in_flight
+
+    async def ask(
+        self,
+        region: str,
+        presentation: Askable,
+        *,
+        purpose: exchange_pb2.Purpose.ValueType,
+        use: exchange_pb2.AttestationUse.ValueType,
+        timeout_seconds: float,
+        audience: str | None = None,
+    ) -> Answered:
+        """Ask one origin about one traveller.
+
+        Args:
+            region: six digits of the origin.
+            presentation: what the traveller shows.
+            purpose: why this checkpoint asks.
+            use: how the attestation will be used.
+            timeout_seconds: until when the answer is worth anything, at most 60.
+            audience: URN of the region the attestation is for; None: this checkpoint's.
+
+        Returns:
+            An attestation, not verified yet, or an outcome.
+
+        Raises:
+            RpcFailure: the question was refused; ``code`` is a reason of the
+                wire, OVERLOADED and DEADLINE_EXCEEDED also from here.
+            TrustError: the feed knows no authority or key for the region.
+        """
+        if self._queue.closed:
+            raise RpcFailure("SHUTTING_DOWN", "the checkpoint is closing")
+        if self._in_flight >= self._max_in_flight:
+            raise RpcFailure(
+                "OVERLOADED",
+                f"{self._max_in_flight} questions are in flight already",
+                retry_after_seconds=OVERLOADED_RETRY_SECONDS,
+            )
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + min(timeout_seconds, MAX_TIMEOUT_SECONDS)
+        asking = Asking(
+            region, purpose, presentation, use, deadline, loop.create_future(), audience
+        )
+        self._in_flight += 1
+        try:
+            self._queue.push((asking,))
+            async with asyncio.timeout_at(deadline):
+                result = await asking.future
+        except TimeoutError:
+            raise RpcFailure("DEADLINE_EXCEEDED", "no answer within the time given") from None
+        finally:
+            self._in_flight -= 1
+            self._withdraw(asking)
+        if isinstance(result, RpcFailure):
+            # A copy: one failure may settle many askers, and a traceback belongs to one.
+            raise RpcFailure(
+                result.code, str(result), retry_after_seconds=result.retry_after_seconds
+            )
+        if isinstance(result, HutongError):
+            raise result.with_traceback(None)
+        return result
+
+    # --- writing -------------------------------------------------------------
+
+    async def _write(self) -> None:
+        while batch := await self._queue.take():
+            askings = [item for item in batch if isinstance(item, Asking)]
+            askings = [asking for asking in askings if not asking.future.done()]
+            gone = [item for item in batch if isinstance(item, _Withdrawn)]
+            try:
+                await self._write_batch(askings, gone)
+            except HutongError as error:
+                _settle_unsent(askings, error)
+            except asyncio.CancelledError:
+                _settle_unsent(askings, RpcFailure("SHUTTING_DOWN", "the checkpoint is closing"))
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault of ours costs one batch, not the gate
+                _settle_unsent(askings, RpcFailure("INTERNAL", "this checkpoint failed to ask"))
+                _log.exception("exchange_write_failed", error=type(error).__name__)
+
+    async def _write_batch(self, askings: list[Asking], gone: list[_Withdrawn]) -> None:
+        line = await self._connected() if askings else self._open_line()
+        if line is None:
+            return
+        request = exchange_service_pb2.ExchangeServiceQueryStreamRequest(
+            cancelled=[item.id for item in gone if item.line is line]
+        )
+        for turn, group in enumerate(groups(askings, self._per_envelope), start=1):
+            self._seal_onto(request, line, group)
+            if turn % _SEALS_A_TURN == 0:
+                await asyncio.sleep(0)
+        if request.questions or request.cancelled:
+            await self._send(line, request)
+
+    def _seal_onto(
+        self,
+        request: exchange_service_pb2.ExchangeServiceQueryStreamRequest,
+        line: _Line,
+        askings: list[Asking],
+    ) -> None:
+        askings = [asking for asking in askings if not asking.future.done()]
+        if not askings:
+            return
+        now_seconds = asyncio.get_running_loop().time()
+        try:
+            envelope, question = self._sealer.seal(askings, now_seconds=now_seconds)
+        except HutongError as error:
+            for asking in askings:
+                asking.settle(error)
+            return
+        line.envelopes[envelope.id] = envelope
+        for asking in askings:
+            asking.envelope = envelope
+        request.questions.append(question)
+
+    async def _send(
+        self, line: _Line, request: exchange_service_pb2.ExchangeServiceQueryStreamRequest
+    ) -> None:
+        try:
+            await line.call.write(request)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # The reader meets the same end and settles what was on the line, unless it
+            # met it before these envelopes were put there.
+            line.is_open = False
+            if line not in self._lines:
+                self._lose(line, RpcFailure("PEER_UNREACHABLE", "the line to the hub was lost"))
+
+    def _withdraw(self, asking: Asking) -> None:
+        """An asker left, with or without its answer."""
+        envelope, asking.envelope = asking.envelope, None
+        if envelope is None:
+            return
+        envelope.waiting -= 1
+        if envelope.waiting:
+            return
+        for line in self._lines:
+            if line.envelopes.pop(envelope.id, None) is not None and line.is_open:
+                self._queue.push((_Withdrawn(line, envelope.id),))
+
+    # --- the line ------------------------------------------------------------
+
+    def _open_line(self) -> _Line | None:
+        return next((line for line in self._lines if line.is_open), None)
+
+    async def _connected(self) -> _Line:
+        line = self._open_line()
+        if line is not None:
+            return line
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._not_before - loop.time()))
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                token = await self._tokens.token(SCOPE)
+                call = self._stub.QueryStream(metadata=(("authorization", f"Bearer {token}"),))
+                await call.wait_for_connection()
+        except grpc.aio.AioRpcError as error:
+            failure: HutongError = failure_from_rpc_error(error)
+        except TimeoutError:
+            failure = RpcFailure("PEER_UNREACHABLE", "the hub does not answer")
+        except HutongError as error:
+            failure = error
+        else:
+            line = _Line(call)
+            self._lines.append(line)
+            self._spawn(self._read(line))
+            return line
+        self._failed()
+        raise failure
+
+    def _retire(self, line: _Line) -> None:
+        """Ask nothing more on a line; what is out on it may still be answered."""
+        if line.is_open:
+            line.is_open, line.is_retired = False, True
+            self._spawn(_half_close(line))
+
+    def _failed(self) -> None:
+        """Push the next attempt away, a little further each time."""
+        first, longest = PAUSE_SECONDS
+        pause = min(longest, first * 2**self._failures_in_a_row)
+        self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads edges, keeps no secret
+        self._not_before = asyncio.get_running_loop().time() + pause * jitter
+
+    async def _read(self, line: _Line) -> None:
+        failure = RpcFailure("PEER_UNREACHABLE", "the line to the hub was lost")
+        try:
+            while isinstance(response := await line.call.read(), _Answers):
+                self._failures_in_a_row = 0
+                for answer in response.answers:
+                    self._take_answer(line, answer)
+            failure = RpcFailure("SHUTTING_DOWN", "the hub closed the line")
+        except grpc.aio.AioRpcError as error:
+            failure = failure_from_rpc_error(error)
+            if failure.code in _BROKEN:
+                failure = RpcFailure("PEER_UNREACHABLE", "the line to the hub broke")
+        except asyncio.CancelledError:
+            failure = RpcFailure("SHUTTING_DOWN", "the checkpoint is closing")
+            line.call.cancel()
+            raise
+        finally:
+            line.is_open = False
+            self._lines.remove(line)
+            if not line.is_retired:
+                self._failed()
+            self._lose(line, failure)
+
+    def _lose(self, line: _Line, failure: RpcFailure) -> None:
+        lost = list(line.envelopes.values())
+        line.envelopes.clear()
+        for envelope in lost:
+            self._refused(line, envelope, failure)
+        _log.info("exchange_line_ended", reason=failure.code, lost=len(lost))
+
+    # --- answers -------------------------------------------------------------
+
+    def _take_answer(self, line: _Line, answer: exchange_pb2.SealedAnswer) -> None:
+        envelope = line.envelopes.pop(answer.id, None)
+        if envelope is None:
+            return
+        results = envelope.open(answer)
+        if isinstance(results, RpcFailure):
+            self._refused(line, envelope, results)
+            return
+        for asking, result in zip(envelope.askings, results, strict=True):
+            asking.envelope = None
+            if not (isinstance(result, RpcFailure) and self._asks_again(asking, result)):
+                asking.settle(result)
+
+    def _refused(self, line: _Line, envelope: Envelope, failure: RpcFailure) -> None:
+        """No answer for a whole envelope: mend what can be mended, settle the rest."""
+        if failure.code in _NEW_TOKEN:
+            self._tokens.forget(SCOPE)
+        if failure.code in _NEW_TOKEN | _NEW_LINE:
+            self._retire(line)
+        for asking in envelope.askings:
+            asking.envelope = None
+            if not self._asks_again(asking, failure):
+                asking.settle(failure)
+
+    def _asks_again(self, asking: Asking, failure: RpcFailure) -> bool:
+        mendable = failure.code in _NEW_LINE | _NEW_TOKEN | _NEW_TRUST
+        if not mendable or asking.is_asked_again or asking.future.done() or self._queue.closed:
+            return False
+        asking.is_asked_again = True
+        if failure.code in _NEW_TRUST:
+            self._spawn(self._ask_with_new_trust(asking, failure))
+        else:
+            self._queue.push((asking,))
+        return True
+
+    async def _ask_with_new_trust(self, asking: Asking, failure: RpcFailure) -> None:
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.ensure_future(self._refresh_trust())
+        try:
+            await asyncio.shield(self._refreshing)
+        except HutongError:
+            asking.settle(failure)
+            return
+        if not self._queue.closed:
+            self._queue.push((asking,))
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _half_close(line: _Line) -> None:
+    # A line that broke meanwhile needs no closing.
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await line.call.done_writing()
+
+
+def _settle_unsent(askings: list[Asking], failure: HutongError) -> None:
+    for asking in askings:
+        if asking.envelope is None:
+            asking.settle(failure)
+
+
+def _size(item: Asking | _Withdrawn) -> int:
+    return question_bytes(item.presentation) if isinstance(item, Asking) else 8
