@@ -1,0 +1,1 @@
+"""Anhui 安康码, connected by its scheme alone."""

@@ -1,0 +1,1 @@
+"""Beijing 健康宝, which speaks in words."""

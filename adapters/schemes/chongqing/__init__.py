@@ -1,0 +1,1 @@
+"""Chongqing 渝康码: a clear QR text and an encrypted answer."""

@@ -1,0 +1,1 @@
+"""Guangdong 粤康码, connected by its scheme alone."""

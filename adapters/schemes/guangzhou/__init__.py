@@ -1,0 +1,1 @@
+"""Guangzhou 穗康码, connected by its scheme alone."""

@@ -1,0 +1,1 @@
+"""Hebei health code, read together with the reports of every province."""

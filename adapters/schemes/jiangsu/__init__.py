@@ -1,0 +1,1 @@
+"""Jiangsu 苏康码, connected by its scheme alone."""

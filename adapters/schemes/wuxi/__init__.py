@@ -1,0 +1,1 @@
+"""Wuxi 锡康码, connected by its scheme alone."""

@@ -1,0 +1,1 @@
+"""Yiwu market pass: entry or no entry, never a colour."""
