@@ -1,0 +1,1 @@
+"""What connects cities: the adapter SDK, the schemes, and reference city platforms."""

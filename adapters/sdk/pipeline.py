@@ -1,0 +1,333 @@
+"""The adapter's pipeline: open → fetch → interpret → translate → attest → seal.
+
+One sealed envelope goes in with who asks, one sealed envelope comes out. An
+envelope holds a batch of questions of one caller; what concerns the envelope as a
+whole (its key, its binding, its time, its nonces, its audience, its purpose) can
+refuse it as a whole, before anything is asked. After that every question gets
+exactly one answer, in order, with its nonce: an attestation, an outcome, or the
+refusal of this one question.
+
+Connectors fetch and interpret: what they bring back are local reports or an
+outcome. A platform that has not answered when the item's time is nearly up is
+SOURCE_TIMED_OUT. A connector that raises is a defect: INTERNAL with an incident
+id for this question, never its text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from operator import length_hint
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from hutong.v1 import exchange_pb2
+
+from adapters.sdk.answers import Done, serialise_answers
+from adapters.sdk.errors import QuestionError
+from adapters.sdk.opening import (
+    CONVERSION_PURPOSES,
+    REGION_URN,
+    RESERVE_SECONDS,
+    RESERVE_SHARE,
+    EnvelopeOpener,
+    Opened,
+    check_asked_at,
+    read_document,
+)
+from adapters.sdk.reports import Deadline, OutcomeReport, QrText
+from adapters.sdk.translation import translate
+from gateway.attestation.claims import NONCE_BYTES
+from gateway.attestation.padding import ANSWER_BUCKET_BYTES, pad
+from gateway.attestation.sealing import MAX_ANSWER_ENVELOPE_BYTES, open_question, seal_answer
+from gateway.codes.divisions import DivisionError, division_prefix
+from gateway.codes.levels import Outcome
+from gateway.errors import HutongError
+from gateway.wire.interceptors import report_incident
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from adapters.sdk.attest import Attester, Issuance
+    from adapters.sdk.grants import CallerContext
+    from adapters.sdk.replay import NonceWindow
+    from adapters.sdk.reports import Connector, LocalReport, Presentation
+    from gateway.attestation.sealing import SealingKey
+    from gateway.codes.documents import Document
+    from gateway.codes.scheme_model import Scheme
+    from gateway.codes.unified import UnifiedCode
+
+MAX_QUESTIONS: Final = 256
+"""As ``hutong.v1.QuestionBatch.questions``."""
+MAX_QR_CHARACTERS: Final = 2048
+"""As ``hutong.v1.Question.qr_text``."""
+CONCURRENT_FETCHES: Final = 32
+"""Questions of one envelope that are at the platform at once."""
+
+ANSWER_BYTES: Final = MAX_ANSWER_ENVELOPE_BYTES * 3 // 4 - 1024
+"""What an answer envelope holds beside its frame: IV and tag, or the parts of a JWE
+with its base64url, which grows by a third."""
+
+_USES: Final = frozenset(exchange_pb2.AttestationUse.values()) - {0}
+_CARRIED: Final = exchange_pb2.ATTESTATION_USE_CARRIED
+_IMPORT: Final = exchange_pb2.ATTESTATION_USE_IMPORT
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedBatch:
+    """A question batch out of its envelope.
+
+    Attributes:
+        audience: region URN the attestations are for.
+        questions: in order.
+        envelope: where the answer goes.
+    """
+
+    audience: str
+    questions: tuple[exchange_pb2.Question, ...] = field(repr=False)
+    envelope: Opened
+
+
+class AnswerPipeline:
+    """Answers sealed envelopes for one authority.
+
+    Args:
+        prefixes: divisions it answers for.
+        scheme: the city's scheme.
+        connector: fetches and interprets.
+        sealing_keys: private encryption keys by key id.
+        attester: signs.
+        nonces: those seen.
+        clock: now, aware, UTC.
+        concurrent_fetches: questions of one envelope at the platform at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        prefixes: tuple[str, ...],
+        scheme: Scheme,
+        connector: Connector,
+        sealing_keys: Mapping[str, SealingKey],
+        attester: Attester,
+        nonces: NonceWindow,
+        clock: Callable[[], datetime],
+        concurrent_fetches: int = CONCURRENT_FETCHES,
+    ) -> None:
+        self._opener = EnvelopeOpener(prefixes, sealing_keys)
+        self._scheme = scheme
+        self._connector = connector
+        self._attester = attester
+        self._nonces = nonces
+        self._clock = clock
+        self._concurrent_fetches = concurrent_fetches
+
+    async def answer(
+        self, question: exchange_pb2.SealedQuestion, caller: CallerContext, deadline: Deadline
+    ) -> bytes:
+        """Answer one envelope.
+
+        Args:
+            question: as it came; its fields hold the schema's rules.
+            caller: who asks, verified.
+            deadline: when the sealed answer must leave.
+
+        Returns:
+            The sealed answer batch.
+
+        Raises:
+            QuestionError: the envelope is refused as a whole.
+        """
+        opened = self.open(question, caller)
+        # Step by step over the whole batch: code and data of a step stay warm, which
+        # costs a sixth less than walking each question through all steps.
+        fetched = await self._fetch_all(opened, deadline)
+        now = self._clock()
+        issuance = self._attester.begin(opened.audience, now)
+        translated = _each(fetched, lambda held: self._translate(held, now))
+        claimed = _each(translated, lambda held: self._claims(held, issuance))
+        attested = _each(claimed, self._attester.sign)
+        return self.seal(opened, attested)
+
+    def open(self, question: exchange_pb2.SealedQuestion, caller: CallerContext) -> OpenedBatch:
+        """Open an envelope and hold all of it against who asks and when.
+
+        Raises:
+            QuestionError: UNKNOWN_REGION, PURPOSE_NOT_ALLOWED, SEALING_KEY_UNKNOWN,
+                ENVELOPE_UNREADABLE, INVALID_REQUEST, QUESTION_STALE,
+                AUDIENCE_NOT_ALLOWED, QUESTION_REPLAYED or OVERLOADED.
+        """
+        batch, envelope = self._opener.open(
+            question, caller, open_question, exchange_pb2.QuestionBatch
+        )
+        if not 1 <= len(batch.questions) <= MAX_QUESTIONS:
+            raise QuestionError("too few or too many questions", code="INVALID_REQUEST")
+        now = self._clock().timestamp()
+        check_asked_at(batch.asked_at, now)
+        if not _may_be_for(batch, caller.region, envelope.binding.purpose):
+            raise QuestionError(
+                "the caller's region does not lie in the audience", code="AUDIENCE_NOT_ALLOWED"
+            )
+        self._nonces.admit([question.nonce for question in batch.questions], now)
+        return OpenedBatch(batch.audience, tuple(batch.questions), envelope)
+
+    def seal(self, opened: OpenedBatch, results: Sequence[str | Done]) -> bytes:
+        """Seal one answer a question under the reply key.
+
+        Answers that do not fit give way to an error, the largest first. Padded, so that
+        the length does not tell what the answers are.
+        """
+        nonces = [question.nonce for question in opened.questions]
+        plaintext = serialise_answers(nonces, results, max_bytes=ANSWER_BYTES)
+        padded = pad(plaintext, ANSWER_BUCKET_BYTES * len(nonces), max_bytes=ANSWER_BYTES)
+        envelope = opened.envelope
+        return seal_answer(envelope.reply_key, padded, envelope.binding, envelope.profile)
+
+    async def _fetch_all(self, opened: OpenedBatch, deadline: Deadline) -> list[_Fetched | Done]:
+        """Ask the platform every question, until shortly before the deadline."""
+        left = deadline.remaining_seconds()
+        budget = left - min(RESERVE_SECONDS, left * RESERVE_SHARE)
+        fetch_by = Deadline(deadline.clock() + budget, deadline.clock)
+        questions = opened.questions
+        late = OutcomeReport(Outcome.SOURCE_TIMED_OUT)
+        results: list[_Fetched | Done] = [late] * len(questions)
+        seen: set[bytes] = set()
+        todo = iter(range(len(questions)))
+
+        async def work() -> None:
+            for place in todo:
+                question = questions[place]
+                again = question.nonce in seen
+                seen.add(question.nonce)
+                results[place] = await self._fetch(question, fetch_by, again=again)
+
+        try:
+            async with asyncio.timeout(budget), asyncio.TaskGroup() as group:
+
+                def help_out() -> None:
+                    helpers = min(length_hint(todo), self._concurrent_fetches - 1)
+                    for _ in range(helpers):
+                        group.create_task(work())
+
+                # Helpers come only when the first worker has to wait: from memory it
+                # does all of it, without a task a question.
+                helping = asyncio.get_running_loop().call_soon(help_out)
+                await work()
+                helping.cancel()
+        except TimeoutError:
+            pass
+        return results
+
+    async def _fetch(
+        self, question: exchange_pb2.Question, deadline: Deadline, *, again: bool
+    ) -> _Fetched | Done:
+        try:
+            nonce, presentation = _read(question, again=again)
+            fetched = await self._connector.fetch(presentation, deadline)
+        except Exception as error:  # noqa: BLE001 - a defect costs its own question only
+            return _refused(error)
+        if isinstance(fetched, OutcomeReport):
+            return fetched
+        asked = presentation.text if isinstance(presentation, QrText) else presentation
+        is_import = question.use == _IMPORT
+        return _Fetched(nonce, fetched.subject or asked, fetched.reports, is_import)
+
+    def _translate(self, held: _Fetched, now: datetime) -> _Translated | OutcomeReport:
+        code = translate(self._scheme, held.reports, now)
+        if isinstance(code, OutcomeReport):
+            return code
+        return _Translated(held.nonce, held.subject, code, held.is_import)
+
+    def _claims(self, held: _Translated, issuance: Issuance) -> bytes | OutcomeReport:
+        return self._attester.claims(
+            held.code, held.subject, held.nonce, issuance, is_import=held.is_import
+        )
+
+
+@dataclass(slots=True)
+class _Fetched:
+    """What the platform holds; the nonce is None for carried use."""
+
+    nonce: bytes | None = field(repr=False)
+    subject: Document | str = field(repr=False)
+    reports: tuple[LocalReport, ...] = field(repr=False)
+    is_import: bool
+
+
+@dataclass(slots=True)
+class _Translated:
+    """A unified code, and whose it is; the nonce as before."""
+
+    nonce: bytes | None = field(repr=False)
+    subject: Document | str = field(repr=False)
+    code: UnifiedCode = field(repr=False)
+    is_import: bool
+
+
+_T = TypeVar("_T", _Fetched, _Translated, bytes)
+_R = TypeVar("_R")
+
+
+def _each(items: Sequence[_T | Done], step: Callable[[_T], _R | OutcomeReport]) -> list[_R | Done]:
+    """Take every item that is not done one step on; a defect costs its own item only."""
+    results: list[_R | Done] = []
+    for item in items:
+        if isinstance(item, OutcomeReport | HutongError):
+            results.append(item)
+            continue
+        try:
+            results.append(step(item))
+        except Exception as error:  # noqa: BLE001 - see above
+            results.append(_refused(error))
+    return results
+
+
+def _refused(error: Exception) -> HutongError:
+    return error if isinstance(error, QuestionError) else report_incident(error, step="answer")
+
+
+def _may_be_for(batch: exchange_pb2.QuestionBatch, region: str, purpose: str) -> bool:
+    """Return whether a caller that stands in ``region`` may ask for the audience.
+
+    The audience is a region in which the caller lies. Only what is to be converted,
+    all of it, for a holder or a platform, may be for any region: nobody verifies such
+    an attestation at a gate, so it is worth nothing to the caller, and the destination
+    takes it only with the document it is about (docs/adr/0013).
+    """
+    code = batch.audience.removeprefix(REGION_URN)
+    if len(code) != 6 or not (code.isascii() and code.isdigit()):  # noqa: PLR2004 - digits of a division
+        return False
+    if batch.audience != REGION_URN + code:
+        return False
+    try:
+        prefix = division_prefix(code)
+    except DivisionError:  # the whole country is no region
+        return False
+    if region.startswith(prefix):
+        return True
+    return purpose in CONVERSION_PURPOSES and all(
+        question.use == _IMPORT for question in batch.questions
+    )
+
+
+def _read(question: exchange_pb2.Question, *, again: bool) -> tuple[bytes | None, Presentation]:
+    """Return the nonce (None for carried use) and the presentation of one question.
+
+    Raises:
+        QuestionError: INVALID_REQUEST, or QUESTION_REPLAYED where its nonce stood in
+            the same envelope before; no message holds a value.
+    """
+    nonce, use = question.nonce, question.use
+    if again:
+        raise QuestionError("the nonce stands twice", code="QUESTION_REPLAYED")
+    if len(nonce) != NONCE_BYTES or use not in _USES:
+        raise QuestionError("a field of the question breaks its rule")
+    bound = None if use == _CARRIED else nonce
+    kind = question.WhichOneof("presentation")
+    if kind == "document":
+        document = read_document(question.document)
+        if document is not None:
+            return bound, document
+    elif kind == "qr_text" and 1 <= len(question.qr_text) <= MAX_QR_CHARACTERS:
+        return bound, QrText(question.qr_text)
+    raise QuestionError("the presentation breaks its rule")

@@ -1,0 +1,141 @@
+"""The adapter's own replica of the feed, by which it believes other regions.
+
+An adapter that converts codes verifies the attestations of other regions itself. It
+follows its hub's feed as a checkpoint does, from the same trust anchor that its
+grants rest on, and keeps the replica on disk. Where there is none, or the hub's last
+word is older than the limit, it believes nobody and so converts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
+
+from gateway.attestation.cache import VerifiedTokenCache
+from gateway.attestation.verifying import AttestationVerifier
+from gateway.wire.channel import open_channel, unsafe_open_insecure_channel
+from gateway.wire.feed_follower import FeedFollower
+from gateway.wire.replica_store import ReplicaStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    import grpc
+
+    from gateway.trust.anchor import TrustAnchor
+    from gateway.trust.bundle import TrustBundle
+
+DEFAULT_HEARTBEAT_SECONDS: Final = 15
+DEFAULT_MAX_AGE_SECONDS: Final = 24 * 3600
+"""Both as for a checkpoint (``CheckpointSettings``)."""
+_CACHED: Final = 4096
+"""Attestations are converted once, so few are seen twice: 16 MB at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSettings:
+    """Where the feed comes from and where it is kept.
+
+    Attributes:
+        target: ``host:port`` of the hub.
+        path: the replica's file.
+        ca_pem: the only roots to trust; None: those gRPC brings.
+        heartbeat_seconds: longest silence of the feed.
+        max_age_seconds: age of the hub's last word from which nobody is believed.
+        unsafe_insecure: no TLS; for tests only.
+    """
+
+    target: str
+    path: Path
+    ca_pem: bytes | None = None
+    heartbeat_seconds: int = DEFAULT_HEARTBEAT_SECONDS
+    max_age_seconds: int = DEFAULT_MAX_AGE_SECONDS
+    unsafe_insecure: bool = False
+
+
+class HubReplica:
+    """Follows one hub. One event loop.
+
+    Args:
+        anchor: root of trust.
+        settings: where from and where to.
+        clock: now, aware, UTC.
+    """
+
+    def __init__(
+        self, anchor: TrustAnchor, settings: ReplicaSettings, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._store = ReplicaStore(settings.path, anchor)
+        self._cache = VerifiedTokenCache(_CACHED)
+        self._verifier: AttestationVerifier | None = None
+        self._bundle: TrustBundle | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._follower: FeedFollower | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up what the disk holds and follow the hub from there; must run in a loop.
+
+        Raises:
+            FileError: the replica's file cannot be read.
+        """
+        settings = self._settings
+        self._store.load(self._clock())
+        self._channel = (
+            unsafe_open_insecure_channel(settings.target)
+            if settings.unsafe_insecure
+            else open_channel(settings.target, ca_pem=settings.ca_pem)
+        )
+        self._follower = FeedFollower(
+            FeedServiceStub(self._channel),
+            self._store,
+            clock=self._clock,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            on_change=self._cache.clear,
+        )
+        self._following = asyncio.create_task(self._follower.run())
+
+    async def stop(self) -> None:
+        """Stop following and let go of the hub."""
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+            self._following = None
+        if self._channel is not None:
+            await self._channel.close(None)
+            self._channel = None
+
+    async def refresh(self) -> None:
+        """Bring the replica up to date now.
+
+        Raises:
+            RpcFailure: the hub cannot be reached.
+            FeedError: what it sent was refused.
+        """
+        if self._follower is not None:
+            await self._follower.refresh()
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether other regions are believed now."""
+        age = self._store.age_seconds(now)
+        return age is not None and age <= self._settings.max_age_seconds
+
+    def verifier(self, now: datetime) -> AttestationVerifier | None:
+        """Return what verifies attestations of other regions; None: nobody is believed."""
+        if not self.is_fresh(now):
+            return None
+        bundle = self._store.bundle
+        if self._verifier is None or self._bundle is not bundle:
+            self._cache.clear()
+            self._bundle = bundle
+            self._verifier = AttestationVerifier(bundle, cache=self._cache)
+        return self._verifier
