@@ -1,0 +1,246 @@
+"""The hub's memory on disk.
+
+Reads return values; changes go through :meth:`Store.write`, which commits once
+when the block ends and rolls everything back when it raises. What a caller was
+told after that commit survives a kill of the process at any moment.
+
+Hot paths never come here: the hub reads its members and its feed from memory,
+which it fills from :meth:`Store.load`.
+
+Example::
+
+    async with await Store.open("sqlite:///hub.db") as store:
+        async with store.write() as change:
+            await change.put_member(member)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from gateway.database import WRITE_OPTION, StoreError, create_engine, prepare_file
+from gateway.store import schema
+from gateway.store.migrate import MIGRATIONS
+from gateway.store.records import UsageRow
+from gateway.store.rows import enrolment_from_rows
+from gateway.store.transaction import WriteTransaction, proof_digest, read_changes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from gateway.store.records import EnrolmentRow, Loaded
+
+
+class Store:
+    """One database; see the module."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        # SQLite lets one writer in at a time; waiting here costs nothing, waiting
+        # in its busy handler costs a thread and a back-off.
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, dsn: str, *, may_migrate: bool = True) -> Self:
+        """Open the database, bringing it up to date first.
+
+        Args:
+            dsn: see :mod:`gateway.database.engine`.
+            may_migrate: False: refuse a database that is behind.
+
+        Raises:
+            SchemaAheadError: a newer version wrote the database.
+            SchemaBehindError: it is behind and may not be migrated.
+            StoreError: it cannot be reached or used.
+        """
+        engine = create_engine(dsn)
+        try:
+            await asyncio.to_thread(prepare_file, engine)
+            if may_migrate:
+                await MIGRATIONS.migrate(engine)
+            else:
+                await MIGRATIONS.check(engine)
+        except StoreError:
+            await engine.dispose()
+            raise
+        except (SQLAlchemyError, OSError) as error:
+            await engine.dispose()
+            raise StoreError(f"the store cannot be opened ({type(error).__name__})") from error
+        return cls(engine)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def is_shared(self) -> bool:
+        """Another process may write to this database while we run."""
+        return self._engine.dialect.name == "postgresql"
+
+    async def ping(self) -> None:
+        """Make sure that the database answers.
+
+        Raises:
+            StoreError: it does not.
+        """
+        async with self._reading() as connection:
+            await connection.execute(sa.select(schema.feed_state.c.id))
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteTransaction]:
+        """A change of the registry, alone in the whole federation of hub processes.
+
+        Raises:
+            StoreError: the database failed; nothing of the change was acknowledged.
+        """
+        async with self._writing, self._connect(writes=True) as connection:
+            transaction = WriteTransaction(connection)
+            await transaction.lock()
+            yield transaction
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        async with self._connect(writes=False) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _connect(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                await connection.execution_options(**{WRITE_OPTION: writes})
+                async with connection.begin():
+                    yield connection
+        except (SQLAlchemyError, OSError) as error:
+            # The driver's text may hold the values of a row.
+            raise StoreError(f"the store failed ({type(error).__name__})") from error
+
+    async def load(self, after_revision: int, after_sequence: int) -> Loaded:
+        """Everything that changed, as of one moment.
+
+        Args:
+            after_revision: newest member revision already known; zero: all members.
+            after_sequence: newest feed entry already known; zero: the whole feed.
+        """
+        async with self._reading() as connection:
+            if self.is_shared:
+                # One snapshot for every read: a member never shows up without the
+                # feed entry that the same commit wrote.
+                await connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            return await read_changes(connection, after_revision, after_sequence)
+
+    async def enrolment(self, enrolment_id: str) -> EnrolmentRow | None:
+        """An enrolment with its challenges."""
+        async with self._reading() as connection:
+            table = schema.enrolments
+            row = (
+                await connection.execute(
+                    sa.select(table).where(table.c.enrolment_id == enrolment_id)
+                )
+            ).one_or_none()
+            if row is None:
+                return None
+            challenges = await connection.execute(
+                sa.select(schema.challenges)
+                .where(schema.challenges.c.enrolment_id == enrolment_id)
+                .order_by(schema.challenges.c.key_id)
+            )
+            return enrolment_from_rows(row, challenges)
+
+    async def spend_proof(self, client: str, proof_id: str, *, expires_at: datetime) -> bool:
+        """Use up a proof's id, durably, before what it proves is granted.
+
+        Args:
+            client: whose proof; ids of different clients do not collide.
+            proof_id: the ``jti``.
+            expires_at: after when the proof is void anyway and may be forgotten.
+
+        Returns:
+            False when the id was used before.
+        """
+        digest = proof_digest(client, proof_id)
+        try:
+            async with self._writing, self._engine.connect() as connection:
+                await connection.execution_options(**{WRITE_OPTION: True})
+                async with connection.begin():
+                    await connection.execute(
+                        sa.insert(schema.used_proofs).values(digest=digest, expires_at=expires_at)
+                    )
+        except IntegrityError:
+            return False
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreError(f"the store failed ({type(error).__name__})") from error
+        return True
+
+    async def forget_proofs(self, *, before: datetime) -> int:
+        """Drop spent proofs that are void by now.
+
+        Returns:
+            How many.
+        """
+        async with self._writing, self._connect(writes=True) as connection:
+            table = schema.used_proofs
+            result = await connection.execute(sa.delete(table).where(table.c.expires_at < before))
+            return result.rowcount
+
+    async def add_usage(self, rows: Sequence[UsageRow]) -> None:
+        """Add counts to what is already counted, all in one transaction."""
+        if not rows:
+            return
+        insert: Any = postgresql.insert if self.is_shared else sqlite.insert
+        table = schema.usage
+        statement = insert(table)
+        statement = statement.on_conflict_do_update(
+            index_elements=[table.c.caller, table.c.region, table.c.purpose, table.c.hour],
+            set_={
+                name: table.c[name] + statement.excluded[name] for name in ("envelopes", "bytes")
+            },
+        )
+        async with self._writing, self._connect(writes=True) as connection:
+            await connection.execute(
+                statement,
+                [
+                    {
+                        "caller": row.caller,
+                        "region": row.region,
+                        "purpose": row.purpose,
+                        "hour": row.hour,
+                        "envelopes": row.envelopes,
+                        "bytes": row.bytes,
+                    }
+                    # A fixed order: two processes that add to the same rows cannot
+                    # lock each other out.
+                    for row in sorted(rows, key=lambda r: (r.caller, r.region, r.purpose, r.hour))
+                ],
+            )
+
+    async def usage(self, *, since: datetime) -> tuple[UsageRow, ...]:
+        """Counted use from an hour on, inclusive."""
+        async with self._reading() as connection:
+            table = schema.usage
+            rows = await connection.execute(
+                sa.select(table)
+                .where(table.c.hour >= since)
+                .order_by(table.c.hour, table.c.caller, table.c.region, table.c.purpose)
+            )
+            return tuple(UsageRow(**row._mapping) for row in rows)  # noqa: SLF001 — public API

@@ -1,0 +1,361 @@
+"""One registry change: everything in it is committed together, or nothing.
+
+A :class:`WriteTransaction` holds the registry's write lock (SQLite's, or a table
+lock on PostgreSQL), so that what it reads stays true until it commits, also
+beside a second hub process on the same database. That is what keeps the feed
+from forking and two members from holding one prefix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from gateway.store import schema
+from gateway.store.errors import StoreCorruptError
+from gateway.store.records import (
+    EnrolmentRow,
+    FeedRow,
+    FeedStateRow,
+    Loaded,
+    MemberRow,
+    StatementRow,
+)
+from gateway.store.rows import (
+    enrolment_from_rows,
+    feed_from_row,
+    member_from_row,
+    member_values,
+    statement_from_row,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+FEED_STATE_ID: Final = 1
+"""The one row of ``feed_state``."""
+
+
+class WriteTransaction:
+    """Reads and writes of one change; made by :meth:`Store.write` only."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def lock(self) -> None:
+        """Take the registry's write lock where ``BEGIN`` did not."""
+        if self._connection.dialect.name == "postgresql":
+            # Conflicts with itself and with row writes, not with readers.
+            await self._connection.execute(
+                sa.text("LOCK TABLE feed_state IN SHARE ROW EXCLUSIVE MODE")
+            )
+
+    async def load(self, after_revision: int, after_sequence: int) -> Loaded:
+        """Everything that changed, as this change sees it; see :meth:`Store.load`."""
+        return await read_changes(self._connection, after_revision, after_sequence)
+
+    async def member(self, urn: str) -> MemberRow | None:
+        """The member as it stands now."""
+        row = (
+            await self._connection.execute(
+                sa.select(schema.members).where(schema.members.c.urn == urn)
+            )
+        ).one_or_none()
+        return None if row is None else member_from_row(row)
+
+    async def put_member(self, member: MemberRow) -> MemberRow:
+        """Insert or replace a member; gives it the next revision.
+
+        Returns:
+            The member with its revision.
+        """
+        table = schema.members
+        newest = await self._connection.scalar(sa.select(sa.func.max(table.c.revision)))
+        values = member_values(member) | {"revision": (newest or 0) + 1}
+        updated = await self._connection.execute(
+            sa.update(table).where(table.c.urn == member.urn).values(values)
+        )
+        if updated.rowcount == 0:
+            await self._connection.execute(sa.insert(table).values(values))
+        row = (
+            await self._connection.execute(sa.select(table).where(table.c.urn == member.urn))
+        ).one()
+        return member_from_row(row)
+
+    async def prefix_holders(self, prefixes: Sequence[str]) -> dict[str, str]:
+        """Who holds these very prefixes, by prefix."""
+        table = schema.member_prefixes
+        rows = await self._connection.execute(
+            sa.select(table).where(table.c.prefix.in_(list(prefixes)))
+        )
+        return {row.prefix: row.urn for row in rows}
+
+    async def hold_prefixes(self, urn: str, prefixes: Sequence[str]) -> None:
+        """Give a member its prefixes, in place of those it held."""
+        table = schema.member_prefixes
+        await self._connection.execute(sa.delete(table).where(table.c.urn == urn))
+        if prefixes:
+            await self._connection.execute(
+                sa.insert(table), [{"prefix": prefix, "urn": urn} for prefix in prefixes]
+            )
+
+    async def key_holders(self, key_ids: Sequence[str]) -> dict[str, str]:
+        """Who holds these keys, by key id."""
+        table = schema.member_keys
+        rows = await self._connection.execute(
+            sa.select(table).where(table.c.key_id.in_(list(key_ids)))
+        )
+        return {row.key_id: row.urn for row in rows}
+
+    async def hold_keys(self, urn: str, key_ids: Sequence[str]) -> None:
+        """Give a member its keys, in place of those it held."""
+        table = schema.member_keys
+        await self._connection.execute(sa.delete(table).where(table.c.urn == urn))
+        if key_ids:
+            await self._connection.execute(
+                sa.insert(table), [{"key_id": key_id, "urn": urn} for key_id in key_ids]
+            )
+
+    async def spend_proof(self, owner: str, proof_id: str, *, expires_at: datetime) -> bool:
+        """Use up a proof's id as part of this change.
+
+        Returns:
+            False when the id was used before.
+        """
+        digest = proof_digest(owner, proof_id)
+        table = schema.used_proofs
+        found = await self._connection.scalar(
+            sa.select(table.c.digest).where(table.c.digest == digest)
+        )
+        if found is not None:
+            return False
+        await self._connection.execute(
+            sa.insert(table).values(digest=digest, expires_at=expires_at)
+        )
+        return True
+
+    async def enrolment(self, enrolment_id: str) -> EnrolmentRow | None:
+        """An enrolment with its challenges."""
+        table = schema.enrolments
+        row = (
+            await self._connection.execute(
+                sa.select(table).where(table.c.enrolment_id == enrolment_id)
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        challenges = await self._connection.execute(
+            sa.select(schema.challenges)
+            .where(schema.challenges.c.enrolment_id == enrolment_id)
+            .order_by(schema.challenges.c.key_id)
+        )
+        return enrolment_from_rows(row, challenges)
+
+    async def add_enrolment(self, enrolment: EnrolmentRow) -> None:
+        """Write a new enrolment and its challenges."""
+        await self._connection.execute(
+            sa.insert(schema.enrolments).values(
+                enrolment_id=enrolment.enrolment_id,
+                urn=enrolment.urn,
+                statement=enrolment.statement,
+                statement_key_id=enrolment.statement_key_id,
+                created_at=enrolment.created_at,
+                expires_at=enrolment.expires_at,
+            )
+        )
+        if enrolment.challenges:
+            await self._connection.execute(
+                sa.insert(schema.challenges),
+                [
+                    {
+                        "enrolment_id": enrolment.enrolment_id,
+                        "key_id": challenge.key_id,
+                        "digest": challenge.digest,
+                        "proven": challenge.proven,
+                    }
+                    for challenge in enrolment.challenges
+                ],
+            )
+
+    async def remove_enrolments(self, urn: str) -> None:
+        """Forget a member's enrolments and its statements not yet published."""
+        await self._connection.execute(
+            sa.delete(schema.enrolments).where(schema.enrolments.c.urn == urn)
+        )
+        await self._connection.execute(
+            sa.delete(schema.statements).where(
+                schema.statements.c.urn == urn, schema.statements.c.sequence.is_(None)
+            )
+        )
+
+    async def mark_proven(self, enrolment_id: str) -> None:
+        """All challenges of the enrolment came back."""
+        await self._connection.execute(
+            sa.update(schema.challenges)
+            .where(schema.challenges.c.enrolment_id == enrolment_id)
+            .values(proven=True)
+        )
+
+    async def statements(self, urn: str, *, published: bool) -> tuple[StatementRow, ...]:
+        """A member's statements, oldest first."""
+        table = schema.statements
+        condition = table.c.sequence.is_not(None) if published else table.c.sequence.is_(None)
+        rows = await self._connection.execute(
+            sa.select(table)
+            .where(table.c.urn == urn, condition)
+            .order_by(table.c.sequence, table.c.kind.desc(), table.c.name)
+        )
+        return tuple(statement_from_row(row) for row in rows)
+
+    async def statement(self, digest: str) -> StatementRow | None:
+        """A statement by the digest of its token."""
+        table = schema.statements
+        row = (
+            await self._connection.execute(sa.select(table).where(table.c.digest == digest))
+        ).one_or_none()
+        return None if row is None else statement_from_row(row)
+
+    async def put_statement(self, statement: StatementRow) -> None:
+        """Insert a statement, or write where it was published."""
+        table = schema.statements
+        updated = await self._connection.execute(
+            sa.update(table)
+            .where(table.c.digest == statement.digest)
+            .values(sequence=statement.sequence)
+        )
+        if updated.rowcount == 0:
+            await self._connection.execute(
+                sa.insert(table).values(
+                    digest=statement.digest,
+                    urn=statement.urn,
+                    kind=statement.kind,
+                    name=statement.name,
+                    token=statement.token,
+                    received_at=statement.received_at,
+                    sequence=statement.sequence,
+                )
+            )
+
+    async def feed_state(self) -> FeedStateRow:
+        """Where the feed stands."""
+        return await read_feed_state(self._connection)
+
+    async def append_feed(self, entries: Sequence[FeedRow]) -> None:
+        """Append entries that follow the newest one.
+
+        Raises:
+            StoreCorruptError: they do not follow it.
+        """
+        if not entries:
+            return
+        state = await self.feed_state()
+        for expected, entry in enumerate(entries, start=state.last_sequence + 1):
+            if entry.sequence != expected:
+                raise StoreCorruptError("a feed entry does not follow the newest one")
+        await self._connection.execute(
+            sa.insert(schema.feed_entries),
+            [
+                {
+                    "sequence": entry.sequence,
+                    "kind": entry.kind,
+                    "subject": entry.subject,
+                    "token": entry.token,
+                    "digest": entry.digest,
+                    "issued_at": entry.issued_at,
+                }
+                for entry in entries
+            ],
+        )
+        await self._set_feed_state(
+            last_sequence=entries[-1].sequence, last_digest=entries[-1].digest
+        )
+
+    async def compact_feed(self, floor: int) -> int:
+        """Drop superseded entries up to and including ``floor``.
+
+        The newest entry of each (kind, subject) stays, whatever its age.
+
+        Returns:
+            How many entries were dropped.
+        """
+        state = await self.feed_state()
+        floor = min(floor, state.last_sequence)
+        if floor <= state.floor:
+            return 0
+        table = schema.feed_entries
+        in_force = (
+            sa.select(sa.func.max(table.c.sequence))
+            .group_by(table.c.kind, table.c.subject)
+            .scalar_subquery()
+        )
+        result = await self._connection.execute(
+            sa.delete(table).where(table.c.sequence <= floor, table.c.sequence.not_in(in_force))
+        )
+        await self._set_feed_state(floor=floor)
+        return result.rowcount
+
+    async def _set_feed_state(self, **values: int | str) -> None:
+        await self._connection.execute(
+            sa.update(schema.feed_state)
+            .where(schema.feed_state.c.id == FEED_STATE_ID)
+            .values(**values)
+        )
+
+
+def proof_digest(owner: str, proof_id: str) -> bytes:
+    """What is kept of a spent proof; ids of different owners do not collide."""
+    return hashlib.sha256(f"{len(owner)}:{owner}{proof_id}".encode()).digest()
+
+
+async def read_changes(
+    connection: AsyncConnection, after_revision: int, after_sequence: int
+) -> Loaded:
+    """Everything that changed since."""
+    members = await connection.execute(
+        sa.select(schema.members)
+        .where(schema.members.c.revision > after_revision)
+        .order_by(schema.members.c.revision)
+    )
+    entries = await connection.execute(
+        sa.select(schema.feed_entries)
+        .where(schema.feed_entries.c.sequence > after_sequence)
+        .order_by(schema.feed_entries.c.sequence)
+    )
+    return Loaded(
+        members=tuple(member_from_row(row) for row in members),
+        entries=tuple(feed_from_row(row) for row in entries),
+        feed_state=await read_feed_state(connection),
+    )
+
+
+async def read_feed_state(connection: AsyncConnection) -> FeedStateRow:
+    """Where the feed stands.
+
+    Raises:
+        StoreCorruptError: the row, or the newest entry, is gone.
+    """
+    row = (
+        await connection.execute(
+            sa.select(schema.feed_state).where(schema.feed_state.c.id == FEED_STATE_ID)
+        )
+    ).one_or_none()
+    if row is None:
+        raise StoreCorruptError("the feed's state row is missing")
+    issued_at = await connection.scalar(
+        sa.select(schema.feed_entries.c.issued_at).where(
+            schema.feed_entries.c.sequence == row.last_sequence
+        )
+    )
+    if row.last_sequence and issued_at is None:
+        raise StoreCorruptError("the newest feed entry is missing")
+    return FeedStateRow(
+        floor=row.floor,
+        last_sequence=row.last_sequence,
+        last_digest=row.last_digest,
+        last_issued_at=issued_at,
+    )
