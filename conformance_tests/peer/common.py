@@ -1,0 +1,73 @@
+"""What both reference peers share: refusals on the wire, and where they keep files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from google.protobuf import any_pb2
+from google.rpc import code_pb2 as rpc_code_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import grpc
+    from jwcrypto import jwk
+
+
+class RefusedError(Exception):
+    """A peer refuses a call or an item.
+
+    Attributes:
+        code: gRPC status code.
+        reason: name of an ``ErrorReason`` without prefix.
+        field: offending field for BadRequest; empty for none.
+        said: what the message says.
+    """
+
+    def __init__(
+        self, code: grpc.StatusCode, reason: str, *, field: str = "", said: str = ""
+    ) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.field = field
+        self.said = said or reason
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: RefusedError) -> NoReturn:
+    """End a call as the specification asks."""
+    details = [any_pb2.Any()]
+    details[0].Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain="hutong"))
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description="breaks its rule"
+        )
+        details.append(any_pb2.Any())
+        details[1].Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    number = rpc_code_pb2.Code.Value(error.code.name)
+    status = status_pb2.Status(code=number, message=error.said, details=details)
+    await context.abort_with_status(rpc_status.to_status(status))
+    raise AssertionError  # abort never returns
+
+
+def metadata(context: grpc.aio.ServicerContext[Any, Any], name: str) -> str:
+    """Return a metadata entry, or nothing."""
+    for key, value in context.invocation_metadata() or ():
+        if key == name:
+            return value if isinstance(value, str) else value.decode()
+    return ""
+
+
+def write_json(path: Path, value: Any) -> str:
+    """Write a JSON file and return its name."""
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path.name
+
+
+def private_members(key: jwk.JWK) -> dict[str, Any]:
+    """Return the private JWK as a mapping."""
+    members: dict[str, Any] = json.loads(key.export_private())
+    return members

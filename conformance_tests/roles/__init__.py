@@ -1,0 +1,1 @@
+"""What the suite does towards each role under test."""
