@@ -42,6 +42,42 @@ _ATTESTATION: Final = {
         "签名不符，凭证系伪造或已被改动。",
         "The signature does not verify: the attestation is forged or altered.",
     ),
+    "KEY_TAINTED": (
+        "签发密钥自该时刻起不再可信，请重新获取凭证。",
+        "The signing key is not trusted from that moment on; fetch a new attestation.",
+    ),
+    "KEY_REVOKED": (
+        "签发密钥已被吊销，请重新获取凭证。",
+        "The signing key has been revoked; fetch a new attestation.",
+    ),
+    "ATTESTATION_DISTRUSTED": (
+        "该批凭证已被撤信，请重新获取。",
+        "Attestations of this kind are not trusted at present; fetch a new one.",
+    ),
+    "CONSTRAINT_EXCEEDED": (
+        "签发方超出了上级授予的范围。",
+        "The signer went beyond what its superior allows.",
+    ),
+    "ATTESTATION_REVOKED": (
+        "该凭证已被签发地撤销，请重新获取。",
+        "The issuing region has revoked this attestation; fetch a new one.",
+    ),
+    "ATTESTATION_ON_HOLD": (
+        "该凭证被签发地暂停使用。",
+        "The issuing region has put this attestation on hold.",
+    ),
+    "STATUS_UNKNOWN": (
+        "无法确认该凭证是否已被撤销。",
+        "Whether this attestation was revoked cannot be told here.",
+    ),
+    "STATUS_LIST_INVALID": (
+        "撤销名单不成立，无法确认。",
+        "The status list does not hold; nothing can be told from it.",
+    ),
+    "DISCLOSURE_INVALID": (
+        "凭证所披露的内容与签名不符。",
+        "What the attestation discloses does not match its signature.",
+    ),
     "ATTESTATION_EXPIRED": (
         "互认凭证已过期，请重新获取后再出示。",
         "The attestation has expired; fetch a new one and come back.",
@@ -96,6 +132,18 @@ _TRUST: Final = {
     "FEED_FROM_FUTURE": (
         "信任名录的时间超前，请检查本机时钟。",
         "The trust feed is dated ahead; check this machine's clock.",
+    ),
+    "FEED_UNSUPPORTED": (
+        "信任名录含有本机软件不认识的必要内容，请升级。",
+        "The trust feed holds something essential that this software does not know; update it.",
+    ),
+    "AUTHORITY_WITHDRAWN": (
+        "该机构已退出互认。",
+        "That authority has left the federation.",
+    ),
+    "PACK_INVALID": (
+        "离线包不成立，未作任何更改。",
+        "The pack does not hold; nothing was changed.",
     ),
     "REPLICA_MISSING": (
         "本机尚未同步信任名录。",
@@ -201,6 +249,18 @@ _EXCHANGE: Final = {
         "Nobody is recorded who may act for this person.",
     ),
     "SEQUENCE_AHEAD": ("请求的序号尚未产生。", "The sequence number lies ahead of the feed."),
+    "HUB_UNKNOWN": ("此处不提供该枢纽的名录。", "No feed of that hub is served here."),
+    "PACK_TOO_LARGE": ("离线包超出所定大小。", "The pack would exceed the size asked for."),
+    "LEAD_TIME_TOO_SHORT": (
+        "密钥启用过早，各检查点尚未收到。",
+        "The key would be used before checkpoints can have received it.",
+    ),
+    "DISTRUST_INVALID": ("撤信规则不成立。", "The distrust names nothing that can be distrusted."),
+    "ROUTE_LOOP": ("枢纽之间的路由成环。", "The route between hubs runs in a loop."),
+    "HUB_UNREACHABLE": (
+        "本枢纽与该地区的枢纽失去联系，请稍后再试。",
+        "The hub of that region cannot be reached from here now; try again later.",
+    ),
     "INTERNAL": (
         "服务内部故障；这不代表健康状态异常。",
         "A service failed internally; this says nothing about health.",

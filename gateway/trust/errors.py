@@ -8,7 +8,8 @@ All are trust errors of ``gateway.errors``::
     ├── PossessionError    POSSESSION_NOT_PROVEN
     ├── AnchorError        ANCHOR_INVALID
     ├── FeedError          the codes of FeedFault
-    └── TrustLookupError        the codes of Missing
+    ├── TrustLookupError   the codes of Missing
+    └── PackError          PACK_INVALID
 
 Messages name members and limits. What they are about is public (keys, regions,
 schemes), yet no value of a member is repeated.
@@ -55,6 +56,8 @@ class FeedFault(StrEnum):
     """Another history than the one the reader holds."""
     FEED_FROM_FUTURE = "FEED_FROM_FUTURE"
     """Issued further ahead than clocks may differ."""
+    FEED_UNSUPPORTED = "FEED_UNSUPPORTED"
+    """An entry of an unknown kind says that a reader must understand it."""
 
 
 class FeedError(TrustError):
@@ -73,6 +76,12 @@ class Missing(StrEnum):
     """The issuer has no such key for this use."""
     AUTHORITY_SUSPENDED = "AUTHORITY_SUSPENDED"
     """The authority exists and an operator has stopped it."""
+    AUTHORITY_WITHDRAWN = "AUTHORITY_WITHDRAWN"
+    """The authority has left for good."""
+    CONSTRAINT_EXCEEDED = "CONSTRAINT_EXCEEDED"
+    """A superior does not allow it."""
+    HUB_UNKNOWN = "HUB_UNKNOWN"
+    """No feed of that hub is held."""
     UNKNOWN_REGION = "UNKNOWN_REGION"
     """No authority answers for this division."""
     SEALING_KEY_UNKNOWN = "SEALING_KEY_UNKNOWN"
@@ -88,3 +97,9 @@ class TrustLookupError(TrustError):
 
     def __init__(self, message: str, *, code: Missing) -> None:
         super().__init__(message, code=code.value)
+
+
+class PackError(TrustError):
+    """An air-gapped pack does not hold; nothing was changed."""
+
+    default_code = "PACK_INVALID"

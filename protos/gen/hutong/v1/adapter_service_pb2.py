@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from hutong.v1 import distrust_pb2 as hutong_dot_v1_dot_distrust__pb2
 from hutong.v1 import exchange_pb2 as hutong_dot_v1_dot_exchange__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhutong/v1/adapter_service.proto\x12\thutong.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18hutong/v1/exchange.proto\"\x11\n\x0f\x44\x65scribeRequest\"\x82\x02\n\x10\x44\x65scribeResponse\x12\x36\n\tauthority\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^urn:hutong:region:[0-9]{6}$\x12/\n\x08prefixes\x18\x02 \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\"\x15r\x13\x32\x11^([0-9]{2}){1,3}$\x12\x0f\n\x07schemes\x18\x03 \x03(\t\x12\x17\n\x0fsealing_key_ids\x18\x04 \x03(\t\x12!\n\x10software_version\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\'\n\x03now\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07imports\x18\x07 \x01(\x08\"Q\n\x1a\x41\x64\x61pterServiceQueryRequest\x12\x33\n\x08question\x18\x01 \x01(\x0b\x32\x19.hutong.v1.SealedQuestionB\x06\xbaH\x03\xc8\x01\x01\"/\n\x1b\x41\x64\x61pterServiceQueryResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"\xad\x01\n AdapterServiceQueryStreamRequest\x12\x32\n\x07\x63\x61llers\x18\x01 \x03(\x0b\x32\x16.hutong.v1.CallerGrantB\t\xbaH\x06\x92\x01\x03\x10\x80\x08\x12\x37\n\tquestions\x18\x02 \x03(\x0b\x32\x19.hutong.v1.SealedQuestionB\t\xbaH\x06\x92\x01\x03\x10\x80\x08\x12\x1c\n\tcancelled\x18\x03 \x03(\x04\x42\t\xbaH\x06\x92\x01\x03\x10\x80\x08\"M\n!AdapterServiceQueryStreamResponse\x12(\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x17.hutong.v1.SealedAnswer\"B\n\rImportRequest\x12\x31\n\x06sealed\x18\x01 \x01(\x0b\x32\x19.hutong.v1.SealedQuestionB\x06\xbaH\x03\xc8\x01\x01\"\"\n\x0eImportResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x32\xda\x02\n\x0e\x41\x64\x61pterService\x12\x43\n\x08\x44\x65scribe\x12\x1a.hutong.v1.DescribeRequest\x1a\x1b.hutong.v1.DescribeResponse\x12V\n\x05Query\x12%.hutong.v1.AdapterServiceQueryRequest\x1a&.hutong.v1.AdapterServiceQueryResponse\x12l\n\x0bQueryStream\x12+.hutong.v1.AdapterServiceQueryStreamRequest\x1a,.hutong.v1.AdapterServiceQueryStreamResponse(\x01\x30\x01\x12=\n\x06Import\x12\x18.hutong.v1.ImportRequest\x1a\x19.hutong.v1.ImportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhutong/v1/adapter_service.proto\x12\thutong.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18hutong/v1/distrust.proto\x1a\x18hutong/v1/exchange.proto\"\x11\n\x0f\x44\x65scribeRequest\"\xb6\x02\n\x10\x44\x65scribeResponse\x12<\n\tauthority\x18\x01 \x01(\tB)\xbaH&r$2\"^urn:hutong:(region|hub):[0-9]{6}$\x12/\n\x08prefixes\x18\x02 \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\"\x15r\x13\x32\x11^([0-9]{2}){1,3}$\x12\x0f\n\x07schemes\x18\x03 \x03(\t\x12\x17\n\x0fsealing_key_ids\x18\x04 \x03(\t\x12!\n\x10software_version\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\'\n\x03now\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07imports\x18\x07 \x01(\x08\x12\x0f\n\x07watches\x18\x08 \x01(\x08\x12\x1b\n\tsuperiors\x18\t \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x10\"Q\n\x1a\x41\x64\x61pterServiceQueryRequest\x12\x33\n\x08question\x18\x01 \x01(\x0b\x32\x19.hutong.v1.SealedQuestionB\x06\xbaH\x03\xc8\x01\x01\"/\n\x1b\x41\x64\x61pterServiceQueryResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"\xad\x01\n AdapterServiceQueryStreamRequest\x12\x32\n\x07\x63\x61llers\x18\x01 \x03(\x0b\x32\x16.hutong.v1.CallerGrantB\t\xbaH\x06\x92\x01\x03\x10\x80\x08\x12\x37\n\tquestions\x18\x02 \x03(\x0b\x32\x19.hutong.v1.SealedQuestionB\t\xbaH\x06\x92\x01\x03\x10\x80\x08\x12\x1c\n\tcancelled\x18\x03 \x03(\x04\x42\t\xbaH\x06\x92\x01\x03\x10\x80\x08\"M\n!AdapterServiceQueryStreamResponse\x12(\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x17.hutong.v1.SealedAnswer\"B\n\rImportRequest\x12\x31\n\x06sealed\x18\x01 \x01(\x0b\x32\x19.hutong.v1.SealedQuestionB\x06\xbaH\x03\xc8\x01\x01\"\"\n\x0eImportResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\":\n\x13WatchChangesRequest\x12#\n\x11heartbeat_seconds\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xac\x02\".\n\x0fStatusListToken\x12\x1b\n\x05token\x18\x01 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x02\"\x17\n\x15WatchChangesHeartbeat\"\xc3\x01\n\x14WatchChangesResponse\x12*\n\x04list\x18\x01 \x01(\x0b\x32\x1a.hutong.v1.StatusListTokenH\x00\x12\x1d\n\x06\x63hange\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\x80\x80\x10H\x00\x12\x35\n\theartbeat\x18\x03 \x01(\x0b\x32 .hutong.v1.WatchChangesHeartbeatH\x00\x12\x19\n\x05\x65nded\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02H\x00\x42\x0e\n\x05\x66rame\x12\x05\xbaH\x02\x08\x01\"A\n\x10\x43ountLiveRequest\x12-\n\x04rule\x18\x01 \x01(\x0b\x32\x17.hutong.v1.DistrustRuleB\x06\xbaH\x03\xc8\x01\x01\")\n\x11\x43ountLiveResponse\x12\x14\n\x0c\x61ttestations\x18\x01 \x01(\x04\x32\xf5\x03\n\x0e\x41\x64\x61pterService\x12\x43\n\x08\x44\x65scribe\x12\x1a.hutong.v1.DescribeRequest\x1a\x1b.hutong.v1.DescribeResponse\x12V\n\x05Query\x12%.hutong.v1.AdapterServiceQueryRequest\x1a&.hutong.v1.AdapterServiceQueryResponse\x12l\n\x0bQueryStream\x12+.hutong.v1.AdapterServiceQueryStreamRequest\x1a,.hutong.v1.AdapterServiceQueryStreamResponse(\x01\x30\x01\x12=\n\x06Import\x12\x18.hutong.v1.ImportRequest\x1a\x19.hutong.v1.ImportResponse\x12Q\n\x0cWatchChanges\x12\x1e.hutong.v1.WatchChangesRequest\x1a\x1f.hutong.v1.WatchChangesResponse0\x01\x12\x46\n\tCountLive\x12\x1b.hutong.v1.CountLiveRequest\x1a\x1c.hutong.v1.CountLiveResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +36,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hutong.v1.adapter_service_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DESCRIBERESPONSE'].fields_by_name['authority']._loaded_options = None
-  _globals['_DESCRIBERESPONSE'].fields_by_name['authority']._serialized_options = b'\272H r\0362\034^urn:hutong:region:[0-9]{6}$'
+  _globals['_DESCRIBERESPONSE'].fields_by_name['authority']._serialized_options = b'\272H&r$2\"^urn:hutong:(region|hub):[0-9]{6}$'
   _globals['_DESCRIBERESPONSE'].fields_by_name['prefixes']._loaded_options = None
   _globals['_DESCRIBERESPONSE'].fields_by_name['prefixes']._serialized_options = b'\272H\032\222\001\027\"\025r\0232\021^([0-9]{2}){1,3}$'
   _globals['_DESCRIBERESPONSE'].fields_by_name['software_version']._loaded_options = None
   _globals['_DESCRIBERESPONSE'].fields_by_name['software_version']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_DESCRIBERESPONSE'].fields_by_name['superiors']._loaded_options = None
+  _globals['_DESCRIBERESPONSE'].fields_by_name['superiors']._serialized_options = b'\272H\005\222\001\002\020\020'
   _globals['_ADAPTERSERVICEQUERYREQUEST'].fields_by_name['question']._loaded_options = None
   _globals['_ADAPTERSERVICEQUERYREQUEST'].fields_by_name['question']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ADAPTERSERVICEQUERYSTREAMREQUEST'].fields_by_name['callers']._loaded_options = None
@@ -50,22 +53,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADAPTERSERVICEQUERYSTREAMREQUEST'].fields_by_name['cancelled']._serialized_options = b'\272H\006\222\001\003\020\200\010'
   _globals['_IMPORTREQUEST'].fields_by_name['sealed']._loaded_options = None
   _globals['_IMPORTREQUEST'].fields_by_name['sealed']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_DESCRIBEREQUEST']._serialized_start=134
-  _globals['_DESCRIBEREQUEST']._serialized_end=151
-  _globals['_DESCRIBERESPONSE']._serialized_start=154
-  _globals['_DESCRIBERESPONSE']._serialized_end=412
-  _globals['_ADAPTERSERVICEQUERYREQUEST']._serialized_start=414
-  _globals['_ADAPTERSERVICEQUERYREQUEST']._serialized_end=495
-  _globals['_ADAPTERSERVICEQUERYRESPONSE']._serialized_start=497
-  _globals['_ADAPTERSERVICEQUERYRESPONSE']._serialized_end=544
-  _globals['_ADAPTERSERVICEQUERYSTREAMREQUEST']._serialized_start=547
-  _globals['_ADAPTERSERVICEQUERYSTREAMREQUEST']._serialized_end=720
-  _globals['_ADAPTERSERVICEQUERYSTREAMRESPONSE']._serialized_start=722
-  _globals['_ADAPTERSERVICEQUERYSTREAMRESPONSE']._serialized_end=799
-  _globals['_IMPORTREQUEST']._serialized_start=801
-  _globals['_IMPORTREQUEST']._serialized_end=867
-  _globals['_IMPORTRESPONSE']._serialized_start=869
-  _globals['_IMPORTRESPONSE']._serialized_end=903
-  _globals['_ADAPTERSERVICE']._serialized_start=906
-  _globals['_ADAPTERSERVICE']._serialized_end=1252
+  _globals['_WATCHCHANGESREQUEST'].fields_by_name['heartbeat_seconds']._loaded_options = None
+  _globals['_WATCHCHANGESREQUEST'].fields_by_name['heartbeat_seconds']._serialized_options = b'\272H\005*\003\030\254\002'
+  _globals['_STATUSLISTTOKEN'].fields_by_name['token']._loaded_options = None
+  _globals['_STATUSLISTTOKEN'].fields_by_name['token']._serialized_options = b'\272H\tz\007\020\001\030\200\200\200\002'
+  _globals['_WATCHCHANGESRESPONSE'].oneofs_by_name['frame']._loaded_options = None
+  _globals['_WATCHCHANGESRESPONSE'].oneofs_by_name['frame']._serialized_options = b'\272H\002\010\001'
+  _globals['_WATCHCHANGESRESPONSE'].fields_by_name['change']._loaded_options = None
+  _globals['_WATCHCHANGESRESPONSE'].fields_by_name['change']._serialized_options = b'\272H\010r\006\020\001\030\200\200\020'
+  _globals['_WATCHCHANGESRESPONSE'].fields_by_name['ended']._loaded_options = None
+  _globals['_WATCHCHANGESRESPONSE'].fields_by_name['ended']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_COUNTLIVEREQUEST'].fields_by_name['rule']._loaded_options = None
+  _globals['_COUNTLIVEREQUEST'].fields_by_name['rule']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DESCRIBEREQUEST']._serialized_start=160
+  _globals['_DESCRIBEREQUEST']._serialized_end=177
+  _globals['_DESCRIBERESPONSE']._serialized_start=180
+  _globals['_DESCRIBERESPONSE']._serialized_end=490
+  _globals['_ADAPTERSERVICEQUERYREQUEST']._serialized_start=492
+  _globals['_ADAPTERSERVICEQUERYREQUEST']._serialized_end=573
+  _globals['_ADAPTERSERVICEQUERYRESPONSE']._serialized_start=575
+  _globals['_ADAPTERSERVICEQUERYRESPONSE']._serialized_end=622
+  _globals['_ADAPTERSERVICEQUERYSTREAMREQUEST']._serialized_start=625
+  _globals['_ADAPTERSERVICEQUERYSTREAMREQUEST']._serialized_end=798
+  _globals['_ADAPTERSERVICEQUERYSTREAMRESPONSE']._serialized_start=800
+  _globals['_ADAPTERSERVICEQUERYSTREAMRESPONSE']._serialized_end=877
+  _globals['_IMPORTREQUEST']._serialized_start=879
+  _globals['_IMPORTREQUEST']._serialized_end=945
+  _globals['_IMPORTRESPONSE']._serialized_start=947
+  _globals['_IMPORTRESPONSE']._serialized_end=981
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=983
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=1041
+  _globals['_STATUSLISTTOKEN']._serialized_start=1043
+  _globals['_STATUSLISTTOKEN']._serialized_end=1089
+  _globals['_WATCHCHANGESHEARTBEAT']._serialized_start=1091
+  _globals['_WATCHCHANGESHEARTBEAT']._serialized_end=1114
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=1117
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1312
+  _globals['_COUNTLIVEREQUEST']._serialized_start=1314
+  _globals['_COUNTLIVEREQUEST']._serialized_end=1379
+  _globals['_COUNTLIVERESPONSE']._serialized_start=1381
+  _globals['_COUNTLIVERESPONSE']._serialized_end=1422
+  _globals['_ADAPTERSERVICE']._serialized_start=1425
+  _globals['_ADAPTERSERVICE']._serialized_end=1926
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from hutong.v1 import distrust_pb2 as _distrust_pb2
 from hutong.v1 import exchange_pb2 as _exchange_pb2
 import builtins as _builtins
 import sys
@@ -50,12 +51,16 @@ class DescribeResponse(_message.Message):
     SOFTWARE_VERSION_FIELD_NUMBER: _builtins.int
     NOW_FIELD_NUMBER: _builtins.int
     IMPORTS_FIELD_NUMBER: _builtins.int
+    WATCHES_FIELD_NUMBER: _builtins.int
+    SUPERIORS_FIELD_NUMBER: _builtins.int
     authority: _builtins.str
     """URN of the authority that signs."""
     software_version: _builtins.str
     """Version of the adapter software."""
     imports: _builtins.bool
     """Whether Import is served."""
+    watches: _builtins.bool
+    """Whether WatchChanges pushes changes."""
     @_builtins.property
     def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Division prefixes it answers for, 2, 4 or 6 digits each."""
@@ -72,6 +77,12 @@ class DescribeResponse(_message.Message):
     def now(self) -> _timestamp_pb2.Timestamp:
         """The adapter's clock."""
 
+    @_builtins.property
+    def superiors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only from a hub: hubs from here up to the top, this one first. A hub that
+        finds itself in it refuses the registration: it would be a loop.
+        """
+
     def __init__(
         self,
         *,
@@ -82,10 +93,12 @@ class DescribeResponse(_message.Message):
         software_version: _builtins.str = ...,
         now: _timestamp_pb2.Timestamp | None = ...,
         imports: _builtins.bool = ...,
+        watches: _builtins.bool = ...,
+        superiors: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "imports", b"imports", "now", b"now", "prefixes", b"prefixes", "schemes", b"schemes", "sealing_key_ids", b"sealing_key_ids", "software_version", b"software_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "imports", b"imports", "now", b"now", "prefixes", b"prefixes", "schemes", b"schemes", "sealing_key_ids", b"sealing_key_ids", "software_version", b"software_version", "superiors", b"superiors", "watches", b"watches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,3 +257,150 @@ class ImportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportResponse: _TypeAlias = ImportResponse  # noqa: Y015
+
+@_typing.final
+class WatchChangesRequest(_message.Message):
+    """Request of AdapterService.WatchChanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _builtins.int
+    heartbeat_seconds: _builtins.int
+    """Longest silence the caller accepts, 1 to 300 seconds; zero: 15."""
+    def __init__(
+        self,
+        *,
+        heartbeat_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_seconds", b"heartbeat_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchChangesRequest: _TypeAlias = WatchChangesRequest  # noqa: Y015
+
+@_typing.final
+class StatusListToken(_message.Message):
+    """A base status list in full."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.bytes
+    """Bytes of the compact JWS, type `statuslist+jwt`, at most 4 MiB."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusListToken: _TypeAlias = StatusListToken  # noqa: Y015
+
+@_typing.final
+class WatchChangesHeartbeat(_message.Message):
+    """Nothing happened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchChangesHeartbeat: _TypeAlias = WatchChangesHeartbeat  # noqa: Y015
+
+@_typing.final
+class WatchChangesResponse(_message.Message):
+    """A frame of WatchChanges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    change: _builtins.str
+    """Compact JWS, type `hutong-status+jwt`: the newest word on one list."""
+    ended: _builtins.str
+    """The list ended; every attestation that named it has expired. Its URI."""
+    @_builtins.property
+    def list(self) -> Global___StatusListToken:
+        """A base list that a later change will name."""
+
+    @_builtins.property
+    def heartbeat(self) -> Global___WatchChangesHeartbeat:
+        """Nothing happened."""
+
+    def __init__(
+        self,
+        *,
+        list: Global___StatusListToken | None = ...,
+        change: _builtins.str = ...,
+        heartbeat: Global___WatchChangesHeartbeat | None = ...,
+        ended: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "ended", b"ended", "frame", b"frame", "heartbeat", b"heartbeat", "list", b"list"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "ended", b"ended", "frame", b"frame", "heartbeat", b"heartbeat", "list", b"list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["list", "change", "heartbeat", "ended"]  # noqa: Y015
+    _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
+
+Global___WatchChangesResponse: _TypeAlias = WatchChangesResponse  # noqa: Y015
+
+@_typing.final
+class CountLiveRequest(_message.Message):
+    """Request of AdapterService.CountLive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rule(self) -> _distrust_pb2.DistrustRule:
+        """The rule; its issuer is this authority. Required."""
+
+    def __init__(
+        self,
+        *,
+        rule: _distrust_pb2.DistrustRule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountLiveRequest: _TypeAlias = CountLiveRequest  # noqa: Y015
+
+@_typing.final
+class CountLiveResponse(_message.Message):
+    """Response of AdapterService.CountLive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTESTATIONS_FIELD_NUMBER: _builtins.int
+    attestations: _builtins.int
+    """Attestations that outlive an online answer and have not expired."""
+    def __init__(
+        self,
+        *,
+        attestations: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestations", b"attestations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountLiveResponse: _TypeAlias = CountLiveResponse  # noqa: Y015

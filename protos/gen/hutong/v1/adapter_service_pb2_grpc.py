@@ -56,6 +56,16 @@ class AdapterServiceStub(object):
                 request_serializer=hutong_dot_v1_dot_adapter__service__pb2.ImportRequest.SerializeToString,
                 response_deserializer=hutong_dot_v1_dot_adapter__service__pb2.ImportResponse.FromString,
                 _registered_method=True)
+        self.WatchChanges = channel.unary_stream(
+                '/hutong.v1.AdapterService/WatchChanges',
+                request_serializer=hutong_dot_v1_dot_adapter__service__pb2.WatchChangesRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_adapter__service__pb2.WatchChangesResponse.FromString,
+                _registered_method=True)
+        self.CountLive = channel.unary_unary(
+                '/hutong.v1.AdapterService/CountLive',
+                request_serializer=hutong_dot_v1_dot_adapter__service__pb2.CountLiveRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_adapter__service__pb2.CountLiveResponse.FromString,
+                _registered_method=True)
 
 
 class AdapterServiceServicer(object):
@@ -112,6 +122,29 @@ class AdapterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchChanges(self, request, context):
+        """WatchChanges pushes what this authority revokes: a base status list when
+        there is a new one, and a signed change as soon as it happens. First comes
+        what holds now, so a caller that was away lacks nothing. A frame at least
+        every `heartbeat_seconds`.
+
+        Open to any hub: what it carries is public. Errors: UNAVAILABLE
+        (SHUTTING_DOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountLive(self, request, context):
+        """CountLive counts the attestations that a rule would touch and that have
+        not expired. Counts below ten are given as ten, so that nobody is counted.
+
+        Open to any hub. Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdapterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -134,6 +167,16 @@ def add_AdapterServiceServicer_to_server(servicer, server):
                     servicer.Import,
                     request_deserializer=hutong_dot_v1_dot_adapter__service__pb2.ImportRequest.FromString,
                     response_serializer=hutong_dot_v1_dot_adapter__service__pb2.ImportResponse.SerializeToString,
+            ),
+            'WatchChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchChanges,
+                    request_deserializer=hutong_dot_v1_dot_adapter__service__pb2.WatchChangesRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_adapter__service__pb2.WatchChangesResponse.SerializeToString,
+            ),
+            'CountLive': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountLive,
+                    request_deserializer=hutong_dot_v1_dot_adapter__service__pb2.CountLiveRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_adapter__service__pb2.CountLiveResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -246,6 +289,60 @@ class AdapterService(object):
             '/hutong.v1.AdapterService/Import',
             hutong_dot_v1_dot_adapter__service__pb2.ImportRequest.SerializeToString,
             hutong_dot_v1_dot_adapter__service__pb2.ImportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hutong.v1.AdapterService/WatchChanges',
+            hutong_dot_v1_dot_adapter__service__pb2.WatchChangesRequest.SerializeToString,
+            hutong_dot_v1_dot_adapter__service__pb2.WatchChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountLive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.AdapterService/CountLive',
+            hutong_dot_v1_dot_adapter__service__pb2.CountLiveRequest.SerializeToString,
+            hutong_dot_v1_dot_adapter__service__pb2.CountLiveResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,21 @@ class AdapterServiceStub:
     HOLDER or PLATFORM. Errors: those of Query, and FAILED_PRECONDITION
     (IMPORT_NOT_OFFERED).
     """
+    WatchChanges: _aio.UnaryStreamMultiCallable[_adapter_service_pb2.WatchChangesRequest, _adapter_service_pb2.WatchChangesResponse]
+    """WatchChanges pushes what this authority revokes: a base status list when
+    there is a new one, and a signed change as soon as it happens. First comes
+    what holds now, so a caller that was away lacks nothing. A frame at least
+    every `heartbeat_seconds`.
+
+    Open to any hub: what it carries is public. Errors: UNAVAILABLE
+    (SHUTTING_DOWN).
+    """
+    CountLive: _aio.UnaryUnaryMultiCallable[_adapter_service_pb2.CountLiveRequest, _adapter_service_pb2.CountLiveResponse]
+    """CountLive counts the attestations that a rule would touch and that have
+    not expired. Counts below ten are given as ten, so that nobody is counted.
+
+    Open to any hub. Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+    """
 
 class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by a city's adapter, by a provincial hub for its prefix, and by the
@@ -112,6 +127,33 @@ class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
         one attestation returns the same local code. Callers need the purpose
         HOLDER or PLATFORM. Errors: those of Query, and FAILED_PRECONDITION
         (IMPORT_NOT_OFFERED).
+        """
+
+    @_abc_1.abstractmethod
+    def WatchChanges(
+        self,
+        request: _adapter_service_pb2.WatchChangesRequest,
+        context: _aio.ServicerContext[_adapter_service_pb2.WatchChangesRequest, _abc.AsyncIterator[_adapter_service_pb2.WatchChangesResponse]],
+    ) -> _abc.AsyncIterator[_adapter_service_pb2.WatchChangesResponse]:
+        """WatchChanges pushes what this authority revokes: a base status list when
+        there is a new one, and a signed change as soon as it happens. First comes
+        what holds now, so a caller that was away lacks nothing. A frame at least
+        every `heartbeat_seconds`.
+
+        Open to any hub: what it carries is public. Errors: UNAVAILABLE
+        (SHUTTING_DOWN).
+        """
+
+    @_abc_1.abstractmethod
+    def CountLive(
+        self,
+        request: _adapter_service_pb2.CountLiveRequest,
+        context: _aio.ServicerContext[_adapter_service_pb2.CountLiveRequest, _abc.Awaitable[_adapter_service_pb2.CountLiveResponse]],
+    ) -> _abc.Awaitable[_adapter_service_pb2.CountLiveResponse]:
+        """CountLive counts the attestations that a rule would touch and that have
+        not expired. Counts below ten are given as ten, so that nobody is counted.
+
+        Open to any hub. Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
         """
 
 def add_AdapterServiceServicer_to_server(servicer: AdapterServiceServicer, server: _aio.Server) -> None: ...

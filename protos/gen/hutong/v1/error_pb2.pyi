@@ -116,6 +116,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED: nobody is recorded who may act for this person."""
     ERROR_REASON_SEQUENCE_AHEAD: _ErrorReason.ValueType  # 60
     """OUT_OF_RANGE: the asked sequence number is ahead of this feed."""
+    ERROR_REASON_HUB_UNKNOWN: _ErrorReason.ValueType  # 61
+    """NOT_FOUND: no feed of that hub is served here."""
+    ERROR_REASON_PACK_TOO_LARGE: _ErrorReason.ValueType  # 62
+    """INVALID_ARGUMENT: the pack would be larger than asked for; nothing is left out to fit."""
+    ERROR_REASON_LEAD_TIME_TOO_SHORT: _ErrorReason.ValueType  # 65
+    """INVALID_ARGUMENT: a key would be used before readers can have seen it."""
+    ERROR_REASON_DISTRUST_INVALID: _ErrorReason.ValueType  # 66
+    """INVALID_ARGUMENT: the distrust names nothing, or a span that is none."""
+    ERROR_REASON_ROUTE_LOOP: _ErrorReason.ValueType  # 67
+    """FAILED_PRECONDITION: the question would pass a hub twice."""
+    ERROR_REASON_HUB_UNREACHABLE: _ErrorReason.ValueType  # 68
+    """UNAVAILABLE: the hub that answers for the region cannot be reached from here now."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 90
     """INTERNAL: an incident; its id stands in the ErrorInfo metadata."""
 
@@ -210,6 +222,18 @@ ERROR_REASON_PROXY_NOT_ALLOWED: ErrorReason.ValueType  # 57
 """PERMISSION_DENIED: nobody is recorded who may act for this person."""
 ERROR_REASON_SEQUENCE_AHEAD: ErrorReason.ValueType  # 60
 """OUT_OF_RANGE: the asked sequence number is ahead of this feed."""
+ERROR_REASON_HUB_UNKNOWN: ErrorReason.ValueType  # 61
+"""NOT_FOUND: no feed of that hub is served here."""
+ERROR_REASON_PACK_TOO_LARGE: ErrorReason.ValueType  # 62
+"""INVALID_ARGUMENT: the pack would be larger than asked for; nothing is left out to fit."""
+ERROR_REASON_LEAD_TIME_TOO_SHORT: ErrorReason.ValueType  # 65
+"""INVALID_ARGUMENT: a key would be used before readers can have seen it."""
+ERROR_REASON_DISTRUST_INVALID: ErrorReason.ValueType  # 66
+"""INVALID_ARGUMENT: the distrust names nothing, or a span that is none."""
+ERROR_REASON_ROUTE_LOOP: ErrorReason.ValueType  # 67
+"""FAILED_PRECONDITION: the question would pass a hub twice."""
+ERROR_REASON_HUB_UNREACHABLE: ErrorReason.ValueType  # 68
+"""UNAVAILABLE: the hub that answers for the region cannot be reached from here now."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 90
 """INTERNAL: an incident; its id stands in the ErrorInfo metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -105,6 +105,30 @@ was asked about, so that nobody converts another person's code.
 """
 Global___AttestationUse: _TypeAlias = AttestationUse  # noqa: Y015
 
+class _Disclosure:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisclosureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Disclosure.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISCLOSURE_UNSPECIFIED: _Disclosure.ValueType  # 0
+    """The whole code."""
+    DISCLOSURE_MINIMAL: _Disclosure.ValueType  # 1
+    """Level, validity and region, and nothing else (SD-JWT)."""
+    DISCLOSURE_SELECTIVE: _Disclosure.ValueType  # 2
+    """The whole code as an SD-JWT, whose holder decides what to show."""
+
+class Disclosure(_Disclosure, metaclass=_DisclosureEnumTypeWrapper):
+    """How much of the code the asker wants to see."""
+
+DISCLOSURE_UNSPECIFIED: Disclosure.ValueType  # 0
+"""The whole code."""
+DISCLOSURE_MINIMAL: Disclosure.ValueType  # 1
+"""Level, validity and region, and nothing else (SD-JWT)."""
+DISCLOSURE_SELECTIVE: Disclosure.ValueType  # 2
+"""The whole code as an SD-JWT, whose holder decides what to show."""
+Global___Disclosure: _TypeAlias = Disclosure  # noqa: Y015
+
 class _ImportRefusal:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -311,12 +335,15 @@ class Question(_message.Message):
     QR_TEXT_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
     USE_FIELD_NUMBER: _builtins.int
+    DISCLOSURE_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
     """16 random bytes; an online attestation repeats them. Required."""
     qr_text: _builtins.str
     """The text of a local QR code, as scanned."""
     use: Global___AttestationUse.ValueType
     """How the attestation will be used. Required."""
+    disclosure: Global___Disclosure.ValueType
+    """How much of the code is wanted."""
     @_builtins.property
     def document(self) -> Global___Document:
         """An identity document."""
@@ -328,10 +355,11 @@ class Question(_message.Message):
         qr_text: _builtins.str = ...,
         document: Global___Document | None = ...,
         use: Global___AttestationUse.ValueType = ...,
+        disclosure: Global___Disclosure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "presentation", b"presentation", "qr_text", b"qr_text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "nonce", b"nonce", "presentation", b"presentation", "qr_text", b"qr_text", "use", b"use"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disclosure", b"disclosure", "document", b"document", "nonce", b"nonce", "presentation", b"presentation", "qr_text", b"qr_text", "use", b"use"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_presentation: _TypeAlias = _typing.Literal["qr_text", "document"]  # noqa: Y015
     _WhichOneofArgType_presentation: _TypeAlias = _typing.Literal["presentation", b"presentation"]  # noqa: Y015
@@ -441,7 +469,7 @@ class Answer(_message.Message):
     nonce: _builtins.bytes
     """The question's nonce. Required."""
     attestation: _builtins.str
-    """A compact JWT, see docs/spec."""
+    """A compact JWT, or an SD-JWT where one was asked for; see docs/spec."""
     @_builtins.property
     def outcome(self) -> Global___OutcomeReport:
         """Not a level."""

@@ -6,6 +6,7 @@ The hub's one ordered, signed, resumable stream of changes."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -24,12 +25,17 @@ class SnapshotRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    HUB_FIELD_NUMBER: _builtins.int
+    hub: _builtins.str
+    """URN of the hub whose feed is wanted; empty: the serving hub's own."""
     def __init__(
         self,
+        *,
+        hub: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hub", b"hub"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -71,19 +77,23 @@ class WatchRequest(_message.Message):
 
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_SECONDS_FIELD_NUMBER: _builtins.int
+    HUB_FIELD_NUMBER: _builtins.int
     after_sequence: _builtins.int
     """The last sequence number the reader holds; zero: from the beginning."""
     heartbeat_seconds: _builtins.int
     """Longest silence the reader accepts, 1 to 300 seconds; zero: 15."""
+    hub: _builtins.str
+    """URN of the hub whose feed is wanted; empty: the serving hub's own."""
     def __init__(
         self,
         *,
         after_sequence: _builtins.int = ...,
         heartbeat_seconds: _builtins.int = ...,
+        hub: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "heartbeat_seconds", b"heartbeat_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "heartbeat_seconds", b"heartbeat_seconds", "hub", b"hub"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -170,3 +180,207 @@ class WatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 
 Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class ListHubsRequest(_message.Message):
+    """Request of FeedService.ListHubs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHubsRequest: _TypeAlias = ListHubsRequest  # noqa: Y015
+
+@_typing.final
+class ServedFeed(_message.Message):
+    """A feed that a hub serves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HUB_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    SUPERIOR_FIELD_NUMBER: _builtins.int
+    hub: _builtins.str
+    """URN of the hub that signs it."""
+    sequence: _builtins.int
+    """Number of the newest entry that the serving hub has."""
+    connected: _builtins.bool
+    """Whether the serving hub reaches the signing hub now."""
+    superior: _builtins.bool
+    """Whether it is the serving hub's superior."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When the signing hub last vouched for that, as far as the serving hub knows."""
+
+    def __init__(
+        self,
+        *,
+        hub: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        connected: _builtins.bool = ...,
+        superior: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "connected", b"connected", "hub", b"hub", "sequence", b"sequence", "superior", b"superior"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServedFeed: _TypeAlias = ServedFeed  # noqa: Y015
+
+@_typing.final
+class ListHubsResponse(_message.Message):
+    """Response of FeedService.ListHubs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEEDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def feeds(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedFeed]:
+        """The serving hub's own first."""
+
+    def __init__(
+        self,
+        *,
+        feeds: _abc.Iterable[Global___ServedFeed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feeds", b"feeds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHubsResponse: _TypeAlias = ListHubsResponse  # noqa: Y015
+
+@_typing.final
+class GetStatusListRequest(_message.Message):
+    """Request of FeedService.GetStatusList."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """base64url SHA-256 of the list's token, as the `status` entry names it. Required."""
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatusListRequest: _TypeAlias = GetStatusListRequest  # noqa: Y015
+
+@_typing.final
+class GetStatusListResponse(_message.Message):
+    """A chunk of a status list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Bytes of the compact JWS, type `statuslist+jwt`, in order."""
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatusListResponse: _TypeAlias = GetStatusListResponse  # noqa: Y015
+
+@_typing.final
+class RehearsalResult(_message.Message):
+    """What came of a rehearsal at one reader."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REHEARSAL_FIELD_NUMBER: _builtins.int
+    VERIFIED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    rehearsal: _builtins.str
+    """The rehearsal, as the `rehearsal` entry names it. Required."""
+    verified: _builtins.bool
+    """Whether the reader would verify what the new key signs."""
+    reason: _builtins.str
+    """Why not, an upper-snake word; empty when it would."""
+    def __init__(
+        self,
+        *,
+        rehearsal: _builtins.str = ...,
+        verified: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "rehearsal", b"rehearsal", "verified", b"verified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RehearsalResult: _TypeAlias = RehearsalResult  # noqa: Y015
+
+@_typing.final
+class AcknowledgeRequest(_message.Message):
+    """Request of FeedService.Acknowledge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HUB_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    REHEARSALS_FIELD_NUMBER: _builtins.int
+    hub: _builtins.str
+    """URN of the hub whose feed is meant; empty: the serving hub's own."""
+    sequence: _builtins.int
+    """The newest entry the reader holds."""
+    @_builtins.property
+    def rehearsals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RehearsalResult]:
+        """Rehearsals it took part in since it last spoke."""
+
+    def __init__(
+        self,
+        *,
+        hub: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        rehearsals: _abc.Iterable[Global___RehearsalResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hub", b"hub", "rehearsals", b"rehearsals", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeRequest: _TypeAlias = AcknowledgeRequest  # noqa: Y015
+
+@_typing.final
+class AcknowledgeResponse(_message.Message):
+    """Response of FeedService.Acknowledge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeResponse: _TypeAlias = AcknowledgeResponse  # noqa: Y015

@@ -49,6 +49,21 @@ class FeedServiceStub(object):
                 request_serializer=hutong_dot_v1_dot_feed__service__pb2.WatchRequest.SerializeToString,
                 response_deserializer=hutong_dot_v1_dot_feed__service__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.ListHubs = channel.unary_unary(
+                '/hutong.v1.FeedService/ListHubs',
+                request_serializer=hutong_dot_v1_dot_feed__service__pb2.ListHubsRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_feed__service__pb2.ListHubsResponse.FromString,
+                _registered_method=True)
+        self.GetStatusList = channel.unary_stream(
+                '/hutong.v1.FeedService/GetStatusList',
+                request_serializer=hutong_dot_v1_dot_feed__service__pb2.GetStatusListRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_feed__service__pb2.GetStatusListResponse.FromString,
+                _registered_method=True)
+        self.Acknowledge = channel.unary_unary(
+                '/hutong.v1.FeedService/Acknowledge',
+                request_serializer=hutong_dot_v1_dot_feed__service__pb2.AcknowledgeRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_feed__service__pb2.AcknowledgeResponse.FromString,
+                _registered_method=True)
 
 
 class FeedServiceServicer(object):
@@ -63,7 +78,7 @@ class FeedServiceServicer(object):
         """Snapshot sends the state in full: first a signed manifest, then the
         entries still in force, in order of their sequence numbers, in chunks.
 
-        Errors: UNAVAILABLE (SHUTTING_DOWN).
+        Errors: NOT_FOUND (HUB_UNKNOWN), UNAVAILABLE (SHUTTING_DOWN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,7 +90,37 @@ class FeedServiceServicer(object):
         entries asked for are no longer kept, the first frame is a resync and the
         stream ends: the reader MUST take a snapshot.
 
-        Errors: OUT_OF_RANGE (SEQUENCE_AHEAD), UNAVAILABLE (SHUTTING_DOWN).
+        Errors: OUT_OF_RANGE (SEQUENCE_AHEAD), NOT_FOUND (HUB_UNKNOWN),
+        UNAVAILABLE (SHUTTING_DOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHubs(self, request, context):
+        """ListHubs names the feeds that this hub serves: its own, and those of other
+        hubs that it follows and passes on byte by byte. It can withhold what
+        they say, never change it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatusList(self, request, context):
+        """GetStatusList sends a base list that a `status` entry names, in chunks.
+        Whole lists only: nobody learns whose entry the reader wants.
+
+        Errors: NOT_FOUND (NOT_FOUND), UNAVAILABLE (SHUTTING_DOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Acknowledge(self, request, context):
+        """Acknowledge tells how far a reader is and what came of a rehearsal. Scope
+        `exchange.query`; nothing depends on it but what operators see.
+
+        Errors: UNAUTHENTICATED (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,6 +138,21 @@ def add_FeedServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=hutong_dot_v1_dot_feed__service__pb2.WatchRequest.FromString,
                     response_serializer=hutong_dot_v1_dot_feed__service__pb2.WatchResponse.SerializeToString,
+            ),
+            'ListHubs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHubs,
+                    request_deserializer=hutong_dot_v1_dot_feed__service__pb2.ListHubsRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_feed__service__pb2.ListHubsResponse.SerializeToString,
+            ),
+            'GetStatusList': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetStatusList,
+                    request_deserializer=hutong_dot_v1_dot_feed__service__pb2.GetStatusListRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_feed__service__pb2.GetStatusListResponse.SerializeToString,
+            ),
+            'Acknowledge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Acknowledge,
+                    request_deserializer=hutong_dot_v1_dot_feed__service__pb2.AcknowledgeRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_feed__service__pb2.AcknowledgeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -154,6 +214,87 @@ class FeedService(object):
             '/hutong.v1.FeedService/Watch',
             hutong_dot_v1_dot_feed__service__pb2.WatchRequest.SerializeToString,
             hutong_dot_v1_dot_feed__service__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHubs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.FeedService/ListHubs',
+            hutong_dot_v1_dot_feed__service__pb2.ListHubsRequest.SerializeToString,
+            hutong_dot_v1_dot_feed__service__pb2.ListHubsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatusList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hutong.v1.FeedService/GetStatusList',
+            hutong_dot_v1_dot_feed__service__pb2.GetStatusListRequest.SerializeToString,
+            hutong_dot_v1_dot_feed__service__pb2.GetStatusListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Acknowledge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.FeedService/Acknowledge',
+            hutong_dot_v1_dot_feed__service__pb2.AcknowledgeRequest.SerializeToString,
+            hutong_dot_v1_dot_feed__service__pb2.AcknowledgeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,7 +25,7 @@ class FeedServiceStub:
     """Snapshot sends the state in full: first a signed manifest, then the
     entries still in force, in order of their sequence numbers, in chunks.
 
-    Errors: UNAVAILABLE (SHUTTING_DOWN).
+    Errors: NOT_FOUND (HUB_UNKNOWN), UNAVAILABLE (SHUTTING_DOWN).
     """
     Watch: _aio.UnaryStreamMultiCallable[_feed_service_pb2.WatchRequest, _feed_service_pb2.WatchResponse]
     """Watch sends every entry after a sequence number, then new ones as they
@@ -33,7 +33,25 @@ class FeedServiceStub:
     entries asked for are no longer kept, the first frame is a resync and the
     stream ends: the reader MUST take a snapshot.
 
-    Errors: OUT_OF_RANGE (SEQUENCE_AHEAD), UNAVAILABLE (SHUTTING_DOWN).
+    Errors: OUT_OF_RANGE (SEQUENCE_AHEAD), NOT_FOUND (HUB_UNKNOWN),
+    UNAVAILABLE (SHUTTING_DOWN).
+    """
+    ListHubs: _aio.UnaryUnaryMultiCallable[_feed_service_pb2.ListHubsRequest, _feed_service_pb2.ListHubsResponse]
+    """ListHubs names the feeds that this hub serves: its own, and those of other
+    hubs that it follows and passes on byte by byte. It can withhold what
+    they say, never change it.
+    """
+    GetStatusList: _aio.UnaryStreamMultiCallable[_feed_service_pb2.GetStatusListRequest, _feed_service_pb2.GetStatusListResponse]
+    """GetStatusList sends a base list that a `status` entry names, in chunks.
+    Whole lists only: nobody learns whose entry the reader wants.
+
+    Errors: NOT_FOUND (NOT_FOUND), UNAVAILABLE (SHUTTING_DOWN).
+    """
+    Acknowledge: _aio.UnaryUnaryMultiCallable[_feed_service_pb2.AcknowledgeRequest, _feed_service_pb2.AcknowledgeResponse]
+    """Acknowledge tells how far a reader is and what came of a rehearsal. Scope
+    `exchange.query`; nothing depends on it but what operators see.
+
+    Errors: UNAUTHENTICATED (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED).
     """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -53,7 +71,7 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         """Snapshot sends the state in full: first a signed manifest, then the
         entries still in force, in order of their sequence numbers, in chunks.
 
-        Errors: UNAVAILABLE (SHUTTING_DOWN).
+        Errors: NOT_FOUND (HUB_UNKNOWN), UNAVAILABLE (SHUTTING_DOWN).
         """
 
     @_abc_1.abstractmethod
@@ -67,7 +85,43 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         entries asked for are no longer kept, the first frame is a resync and the
         stream ends: the reader MUST take a snapshot.
 
-        Errors: OUT_OF_RANGE (SEQUENCE_AHEAD), UNAVAILABLE (SHUTTING_DOWN).
+        Errors: OUT_OF_RANGE (SEQUENCE_AHEAD), NOT_FOUND (HUB_UNKNOWN),
+        UNAVAILABLE (SHUTTING_DOWN).
+        """
+
+    @_abc_1.abstractmethod
+    def ListHubs(
+        self,
+        request: _feed_service_pb2.ListHubsRequest,
+        context: _aio.ServicerContext[_feed_service_pb2.ListHubsRequest, _abc.Awaitable[_feed_service_pb2.ListHubsResponse]],
+    ) -> _abc.Awaitable[_feed_service_pb2.ListHubsResponse]:
+        """ListHubs names the feeds that this hub serves: its own, and those of other
+        hubs that it follows and passes on byte by byte. It can withhold what
+        they say, never change it.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStatusList(
+        self,
+        request: _feed_service_pb2.GetStatusListRequest,
+        context: _aio.ServicerContext[_feed_service_pb2.GetStatusListRequest, _abc.AsyncIterator[_feed_service_pb2.GetStatusListResponse]],
+    ) -> _abc.AsyncIterator[_feed_service_pb2.GetStatusListResponse]:
+        """GetStatusList sends a base list that a `status` entry names, in chunks.
+        Whole lists only: nobody learns whose entry the reader wants.
+
+        Errors: NOT_FOUND (NOT_FOUND), UNAVAILABLE (SHUTTING_DOWN).
+        """
+
+    @_abc_1.abstractmethod
+    def Acknowledge(
+        self,
+        request: _feed_service_pb2.AcknowledgeRequest,
+        context: _aio.ServicerContext[_feed_service_pb2.AcknowledgeRequest, _abc.Awaitable[_feed_service_pb2.AcknowledgeResponse]],
+    ) -> _abc.Awaitable[_feed_service_pb2.AcknowledgeResponse]:
+        """Acknowledge tells how far a reader is and what came of a rehearsal. Scope
+        `exchange.query`; nothing depends on it but what operators see.
+
+        Errors: UNAUTHENTICATED (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED).
         """
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _aio.Server) -> None: ...

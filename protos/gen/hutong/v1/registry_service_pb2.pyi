@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from hutong.v1 import distrust_pb2 as _distrust_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -36,6 +37,8 @@ class _MemberStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemberSta
     """Takes part."""
     MEMBER_STATE_SUSPENDED: _MemberState.ValueType  # 4
     """Stopped by an operator; may be approved again."""
+    MEMBER_STATE_WITHDRAWN: _MemberState.ValueType  # 5
+    """Ended for good."""
 
 class MemberState(_MemberState, metaclass=_MemberStateEnumTypeWrapper):
     """Where a member stands."""
@@ -50,6 +53,8 @@ MEMBER_STATE_ACTIVE: MemberState.ValueType  # 3
 """Takes part."""
 MEMBER_STATE_SUSPENDED: MemberState.ValueType  # 4
 """Stopped by an operator; may be approved again."""
+MEMBER_STATE_WITHDRAWN: MemberState.ValueType  # 5
+"""Ended for good."""
 Global___MemberState: _TypeAlias = MemberState  # noqa: Y015
 
 class _MemberKind:
@@ -66,6 +71,8 @@ class _MemberKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemberKind
     """A checkpoint that asks."""
     MEMBER_KIND_OPERATOR: _MemberKind.ValueType  # 3
     """A person or console that operates the hub."""
+    MEMBER_KIND_HUB: _MemberKind.ValueType  # 4
+    """A hub that stands below this one and answers for its prefixes."""
 
 class MemberKind(_MemberKind, metaclass=_MemberKindEnumTypeWrapper):
     """What a member is."""
@@ -78,7 +85,73 @@ MEMBER_KIND_CHECKPOINT: MemberKind.ValueType  # 2
 """A checkpoint that asks."""
 MEMBER_KIND_OPERATOR: MemberKind.ValueType  # 3
 """A person or console that operates the hub."""
+MEMBER_KIND_HUB: MemberKind.ValueType  # 4
+"""A hub that stands below this one and answers for its prefixes."""
 Global___MemberKind: _TypeAlias = MemberKind  # noqa: Y015
+
+class _FindingWeight:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FindingWeightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FindingWeight.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FINDING_WEIGHT_UNSPECIFIED: _FindingWeight.ValueType  # 0
+    """Never sent."""
+    FINDING_WEIGHT_ERROR: _FindingWeight.ValueType  # 1
+    """Will not be published."""
+    FINDING_WEIGHT_WARNING: _FindingWeight.ValueType  # 2
+    """Will be published; the owner should look at it."""
+
+class FindingWeight(_FindingWeight, metaclass=_FindingWeightEnumTypeWrapper):
+    """How much a finding weighs."""
+
+FINDING_WEIGHT_UNSPECIFIED: FindingWeight.ValueType  # 0
+"""Never sent."""
+FINDING_WEIGHT_ERROR: FindingWeight.ValueType  # 1
+"""Will not be published."""
+FINDING_WEIGHT_WARNING: FindingWeight.ValueType  # 2
+"""Will be published; the owner should look at it."""
+Global___FindingWeight: _TypeAlias = FindingWeight  # noqa: Y015
+
+class _KeyState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeyStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEY_STATE_UNSPECIFIED: _KeyState.ValueType  # 0
+    """Never sent."""
+    KEY_STATE_PREPARED: _KeyState.ValueType  # 1
+    """The hub holds it; nobody else has seen it."""
+    KEY_STATE_PUBLISHED: _KeyState.ValueType  # 2
+    """In the feed, not yet used."""
+    KEY_STATE_ACTIVE: _KeyState.ValueType  # 3
+    """In use."""
+    KEY_STATE_RETIRED: _KeyState.ValueType  # 4
+    """No longer used; what it signed still verifies."""
+    KEY_STATE_TAINTED: _KeyState.ValueType  # 5
+    """Not believed from an instant on; what it signed before still verifies."""
+    KEY_STATE_REVOKED: _KeyState.ValueType  # 6
+    """Nothing it signed verifies."""
+
+class KeyState(_KeyState, metaclass=_KeyStateEnumTypeWrapper):
+    """Where a key stands."""
+
+KEY_STATE_UNSPECIFIED: KeyState.ValueType  # 0
+"""Never sent."""
+KEY_STATE_PREPARED: KeyState.ValueType  # 1
+"""The hub holds it; nobody else has seen it."""
+KEY_STATE_PUBLISHED: KeyState.ValueType  # 2
+"""In the feed, not yet used."""
+KEY_STATE_ACTIVE: KeyState.ValueType  # 3
+"""In use."""
+KEY_STATE_RETIRED: KeyState.ValueType  # 4
+"""No longer used; what it signed still verifies."""
+KEY_STATE_TAINTED: KeyState.ValueType  # 5
+"""Not believed from an instant on; what it signed before still verifies."""
+KEY_STATE_REVOKED: KeyState.ValueType  # 6
+"""Nothing it signed verifies."""
+Global___KeyState: _TypeAlias = KeyState  # noqa: Y015
 
 @_typing.final
 class Member(_message.Message):
@@ -95,6 +168,11 @@ class Member(_message.Message):
     KEY_IDS_FIELD_NUMBER: _builtins.int
     CHANGED_AT_FIELD_NUMBER: _builtins.int
     ENROLMENT_ID_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
+    APPROVALS_NEEDED_FIELD_NUMBER: _builtins.int
+    REPORT_DIGEST_FIELD_NUMBER: _builtins.int
+    REPORT_PASSED_FIELD_NUMBER: _builtins.int
+    REPORT_FAILED_FIELD_NUMBER: _builtins.int
     urn: _builtins.str
     """URN: of a region, a checkpoint or an operator."""
     kind: Global___MemberKind.ValueType
@@ -107,6 +185,14 @@ class Member(_message.Message):
     """Where its adapter listens, host:port; empty for checkpoints and operators."""
     enrolment_id: _builtins.str
     """The enrolment that brought it, while it is not active."""
+    approvals_needed: _builtins.int
+    """Operators who must approve it."""
+    report_digest: _builtins.str
+    """Digest of the conformance report it brought; empty: none."""
+    report_passed: _builtins.int
+    """Checks of that report that passed and that failed."""
+    report_failed: _builtins.int
+    """See report_passed."""
     @_builtins.property
     def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Prefixes it answers for; empty for checkpoints and operators."""
@@ -118,6 +204,10 @@ class Member(_message.Message):
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When its state last changed."""
+
+    @_builtins.property
+    def approved_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """URNs of the operators who approved it so far, while it is pending."""
 
     def __init__(
         self,
@@ -131,10 +221,15 @@ class Member(_message.Message):
         key_ids: _abc.Iterable[_builtins.str] | None = ...,
         changed_at: _timestamp_pb2.Timestamp | None = ...,
         enrolment_id: _builtins.str = ...,
+        approved_by: _abc.Iterable[_builtins.str] | None = ...,
+        approvals_needed: _builtins.int = ...,
+        report_digest: _builtins.str = ...,
+        report_passed: _builtins.int = ...,
+        report_failed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "display_name", b"display_name", "endpoint", b"endpoint", "enrolment_id", b"enrolment_id", "key_ids", b"key_ids", "kind", b"kind", "prefixes", b"prefixes", "state", b"state", "urn", b"urn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals_needed", b"approvals_needed", "approved_by", b"approved_by", "changed_at", b"changed_at", "display_name", b"display_name", "endpoint", b"endpoint", "enrolment_id", b"enrolment_id", "key_ids", b"key_ids", "kind", b"kind", "prefixes", b"prefixes", "report_digest", b"report_digest", "report_failed", b"report_failed", "report_passed", b"report_passed", "state", b"state", "urn", b"urn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,12 +297,17 @@ class EnrolRequest(_message.Message):
     KEY_PROOFS_FIELD_NUMBER: _builtins.int
     SCHEMES_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     statement: _builtins.str
     """Compact JWS, type `hutong-statement+jwt`, kind `enrolment`, signed by the
     member's statement key. Required.
     """
     policy: _builtins.str
     """Signed policy statement to publish on approval; may be empty."""
+    report: _builtins.bytes
+    """Report of the conformance checks as the suite writes it (JSON); may be
+    empty. Shown to the operators, believed by nobody.
+    """
     @_builtins.property
     def key_proofs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One compact JWS a further signing key, over the digest of the statement."""
@@ -223,10 +323,11 @@ class EnrolRequest(_message.Message):
         key_proofs: _abc.Iterable[_builtins.str] | None = ...,
         schemes: _abc.Iterable[_builtins.str] | None = ...,
         policy: _builtins.str = ...,
+        report: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_proofs", b"key_proofs", "policy", b"policy", "schemes", b"schemes", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_proofs", b"key_proofs", "policy", b"policy", "report", b"report", "schemes", b"schemes", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -575,3 +676,837 @@ class PublishStatementResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishStatementResponse: _TypeAlias = PublishStatementResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawRequest(_message.Message):
+    """Request of RegistryService.Withdraw."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    urn: _builtins.str
+    """URN of the member. Required."""
+    reason: _builtins.str
+    """Why, for the audit; never a personal value."""
+    def __init__(
+        self,
+        *,
+        urn: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "urn", b"urn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawRequest: _TypeAlias = WithdrawRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawResponse(_message.Message):
+    """Response of RegistryService.Withdraw."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Sequence number of the last feed entry this wrote; zero: none."""
+    @_builtins.property
+    def member(self) -> Global___Member:
+        """The member as it stands now."""
+
+    def __init__(
+        self,
+        *,
+        member: Global___Member | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawResponse: _TypeAlias = WithdrawResponse  # noqa: Y015
+
+@_typing.final
+class ChangeKeysRequest(_message.Message):
+    """Request of RegistryService.ChangeKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    KEY_PROOFS_FIELD_NUMBER: _builtins.int
+    statement: _builtins.str
+    """Compact JWS, type `hutong-statement+jwt`, kind `keys`, signed by a
+    statement key of the member that is active. Required.
+    """
+    @_builtins.property
+    def key_proofs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One compact JWS a new signing key, over the digest of the statement."""
+
+    def __init__(
+        self,
+        *,
+        statement: _builtins.str = ...,
+        key_proofs: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_proofs", b"key_proofs", "statement", b"statement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeKeysRequest: _TypeAlias = ChangeKeysRequest  # noqa: Y015
+
+@_typing.final
+class ChangeKeysResponse(_message.Message):
+    """Response of RegistryService.ChangeKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENROLMENT_ID_FIELD_NUMBER: _builtins.int
+    CHALLENGES_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    enrolment_id: _builtins.str
+    """Names this change for ProvePossession; empty when it is published already."""
+    sequence: _builtins.int
+    """Sequence number of the feed entry; zero while challenges are open."""
+    @_builtins.property
+    def challenges(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealedChallenge]:
+        """One challenge a new sealing key."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """After when the challenges are void."""
+
+    def __init__(
+        self,
+        *,
+        enrolment_id: _builtins.str = ...,
+        challenges: _abc.Iterable[Global___SealedChallenge] | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenges", b"challenges", "enrolment_id", b"enrolment_id", "expires_at", b"expires_at", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeKeysResponse: _TypeAlias = ChangeKeysResponse  # noqa: Y015
+
+@_typing.final
+class RehearseRequest(_message.Message):
+    """Request of RegistryService.Rehearse."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    statement: _builtins.str
+    """Compact JWS, kind `rehearsal`, signed by a statement key of the member that
+    is active: the new key and a compact JWS that it signed. Required.
+    """
+    def __init__(
+        self,
+        *,
+        statement: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["statement", b"statement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RehearseRequest: _TypeAlias = RehearseRequest  # noqa: Y015
+
+@_typing.final
+class RehearseResponse(_message.Message):
+    """Response of RegistryService.Rehearse."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REHEARSAL_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    rehearsal: _builtins.str
+    """Names the rehearsal."""
+    sequence: _builtins.int
+    """Sequence number of its entry."""
+    connected: _builtins.int
+    """Edges connected to this hub now."""
+    def __init__(
+        self,
+        *,
+        rehearsal: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        connected: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "rehearsal", b"rehearsal", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RehearseResponse: _TypeAlias = RehearseResponse  # noqa: Y015
+
+@_typing.final
+class GetRehearsalRequest(_message.Message):
+    """Request of RegistryService.GetRehearsal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REHEARSAL_FIELD_NUMBER: _builtins.int
+    rehearsal: _builtins.str
+    """From RehearseResponse. Required."""
+    def __init__(
+        self,
+        *,
+        rehearsal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rehearsal", b"rehearsal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRehearsalRequest: _TypeAlias = GetRehearsalRequest  # noqa: Y015
+
+@_typing.final
+class GetRehearsalResponse(_message.Message):
+    """Response of RegistryService.GetRehearsal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    VERIFIED_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
+    connected: _builtins.int
+    """Edges that were connected when it began or joined since."""
+    verified: _builtins.int
+    """Edges that would verify the new key."""
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___RehearsalFailure]:
+        """Edges that would not."""
+
+    @_builtins.property
+    def silent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Edges that have not answered, at most 100 of them."""
+
+    def __init__(
+        self,
+        *,
+        connected: _builtins.int = ...,
+        verified: _builtins.int = ...,
+        failures: _abc.Iterable[Global___RehearsalFailure] | None = ...,
+        silent: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "failures", b"failures", "silent", b"silent", "verified", b"verified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRehearsalResponse: _TypeAlias = GetRehearsalResponse  # noqa: Y015
+
+@_typing.final
+class RehearsalFailure(_message.Message):
+    """An edge that a rotation would break."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EDGE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    edge: _builtins.str
+    """URN of the edge."""
+    reason: _builtins.str
+    """Why, an upper-snake word."""
+    def __init__(
+        self,
+        *,
+        edge: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge", b"edge", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RehearsalFailure: _TypeAlias = RehearsalFailure  # noqa: Y015
+
+@_typing.final
+class PreviewDistrustRequest(_message.Message):
+    """Request of RegistryService.PreviewDistrust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rule(self) -> _distrust_pb2.DistrustRule:
+        """The rule. Required."""
+
+    def __init__(
+        self,
+        *,
+        rule: _distrust_pb2.DistrustRule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewDistrustRequest: _TypeAlias = PreviewDistrustRequest  # noqa: Y015
+
+@_typing.final
+class PreviewDistrustResponse(_message.Message):
+    """Response of RegistryService.PreviewDistrust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTESTATIONS_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    EDGES_CONNECTED_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIELD_NUMBER: _builtins.int
+    attestations: _builtins.int
+    """Live attestations that the issuer's adapter counts under the rule."""
+    counted: _builtins.bool
+    """Whether the adapter could be asked; without it `attestations` says nothing."""
+    edges_connected: _builtins.int
+    """Edges connected now."""
+    @_builtins.property
+    def callers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Callers that asked the issuer's regions within a day, at most 1 000."""
+
+    @_builtins.property
+    def published(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Schemes and policies in the feed that would no longer hold."""
+
+    def __init__(
+        self,
+        *,
+        attestations: _builtins.int = ...,
+        counted: _builtins.bool = ...,
+        edges_connected: _builtins.int = ...,
+        callers: _abc.Iterable[_builtins.str] | None = ...,
+        published: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestations", b"attestations", "callers", b"callers", "counted", b"counted", "edges_connected", b"edges_connected", "published", b"published"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewDistrustResponse: _TypeAlias = PreviewDistrustResponse  # noqa: Y015
+
+@_typing.final
+class DistrustRequest(_message.Message):
+    """Request of RegistryService.Distrust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, for the audit and the feed; never a personal value. Required."""
+    @_builtins.property
+    def rule(self) -> _distrust_pb2.DistrustRule:
+        """The rule. Required."""
+
+    def __init__(
+        self,
+        *,
+        rule: _distrust_pb2.DistrustRule | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DistrustRequest: _TypeAlias = DistrustRequest  # noqa: Y015
+
+@_typing.final
+class DistrustResponse(_message.Message):
+    """Response of RegistryService.Distrust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISTRUST_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    distrust: _builtins.str
+    """Names it."""
+    sequence: _builtins.int
+    """Sequence number of its entry."""
+    def __init__(
+        self,
+        *,
+        distrust: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distrust", b"distrust", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DistrustResponse: _TypeAlias = DistrustResponse  # noqa: Y015
+
+@_typing.final
+class UndoDistrustRequest(_message.Message):
+    """Request of RegistryService.UndoDistrust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISTRUST_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    distrust: _builtins.str
+    """From DistrustResponse. Required."""
+    reason: _builtins.str
+    """Why, for the audit; never a personal value."""
+    def __init__(
+        self,
+        *,
+        distrust: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distrust", b"distrust", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoDistrustRequest: _TypeAlias = UndoDistrustRequest  # noqa: Y015
+
+@_typing.final
+class UndoDistrustResponse(_message.Message):
+    """Response of RegistryService.UndoDistrust."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Sequence number of the entry that takes it back."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoDistrustResponse: _TypeAlias = UndoDistrustResponse  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    """Something the linter found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, upper-snake, stable."""
+    weight: Global___FindingWeight.ValueType
+    """How much it weighs."""
+    subject: _builtins.str
+    """What it is about: a key id, a family, a rule."""
+    message: _builtins.str
+    """What is wrong and what to do, for people; holds no value of the document."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        weight: Global___FindingWeight.ValueType = ...,
+        subject: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "name", b"name", "subject", b"subject", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
+
+@_typing.final
+class LintRequest(_message.Message):
+    """Request of RegistryService.Lint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    REACH_FIELD_NUMBER: _builtins.int
+    statement: _builtins.str
+    """A signed statement of any kind, as it would be handed in. Required."""
+    reach: _builtins.bool
+    """Whether the hub also tries to reach the endpoint the statement names."""
+    def __init__(
+        self,
+        *,
+        statement: _builtins.str = ...,
+        reach: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reach", b"reach", "statement", b"statement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LintRequest: _TypeAlias = LintRequest  # noqa: Y015
+
+@_typing.final
+class LintResponse(_message.Message):
+    """Response of RegistryService.Lint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """Errors first."""
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LintResponse: _TypeAlias = LintResponse  # noqa: Y015
+
+@_typing.final
+class KeyStanding(_message.Message):
+    """A key as its owner sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    DISTRUSTED_FROM_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """Thumbprint."""
+    use: _builtins.str
+    """`attest`, `state`, `seal`, `authenticate`, `feed` or `token`."""
+    state: Global___KeyState.ValueType
+    """Where it stands now."""
+    reason: _builtins.str
+    """Why it was retired, tainted or revoked."""
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """First moment of use."""
+
+    @_builtins.property
+    def not_after(self) -> _timestamp_pb2.Timestamp:
+        """End of use; absent: open."""
+
+    @_builtins.property
+    def distrusted_from(self) -> _timestamp_pb2.Timestamp:
+        """From when it is not believed; only when tainted or revoked."""
+
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        use: _builtins.str = ...,
+        state: Global___KeyState.ValueType = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+        not_after: _timestamp_pb2.Timestamp | None = ...,
+        distrusted_from: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["distrusted_from", b"distrusted_from", "not_after", b"not_after", "not_before", b"not_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distrusted_from", b"distrusted_from", "key_id", b"key_id", "not_after", b"not_after", "not_before", b"not_before", "reason", b"reason", "state", b"state", "use", b"use"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyStanding: _TypeAlias = KeyStanding  # noqa: Y015
+
+@_typing.final
+class ReaderStanding(_message.Message):
+    """How far a reader is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READER_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    SEEN_AT_FIELD_NUMBER: _builtins.int
+    reader: _builtins.str
+    """URN of the reader."""
+    sequence: _builtins.int
+    """The newest entry it said it holds."""
+    @_builtins.property
+    def seen_at(self) -> _timestamp_pb2.Timestamp:
+        """When it said so."""
+
+    def __init__(
+        self,
+        *,
+        reader: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        seen_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seen_at", b"seen_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reader", b"reader", "seen_at", b"seen_at", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReaderStanding: _TypeAlias = ReaderStanding  # noqa: Y015
+
+@_typing.final
+class GetStandingRequest(_message.Message):
+    """Request of RegistryService.GetStanding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URN_FIELD_NUMBER: _builtins.int
+    urn: _builtins.str
+    """URN of the member; empty: the caller."""
+    def __init__(
+        self,
+        *,
+        urn: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["urn", b"urn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStandingRequest: _TypeAlias = GetStandingRequest  # noqa: Y015
+
+@_typing.final
+class GetStandingResponse(_message.Message):
+    """Response of RegistryService.GetStanding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    READERS_FIELD_NUMBER: _builtins.int
+    READERS_CONNECTED_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The feed's newest entry."""
+    readers_connected: _builtins.int
+    """Readers connected now."""
+    @_builtins.property
+    def member(self) -> Global___Member:
+        """The member."""
+
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyStanding]:
+        """Its keys, history included."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """What the linter finds in what it has published, expiries that are near included."""
+
+    @_builtins.property
+    def readers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReaderStanding]:
+        """Readers that said how far they are, the slowest first, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        member: Global___Member | None = ...,
+        keys: _abc.Iterable[Global___KeyStanding] | None = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+        sequence: _builtins.int = ...,
+        readers: _abc.Iterable[Global___ReaderStanding] | None = ...,
+        readers_connected: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "keys", b"keys", "member", b"member", "readers", b"readers", "readers_connected", b"readers_connected", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStandingResponse: _TypeAlias = GetStandingResponse  # noqa: Y015
+
+@_typing.final
+class AuditRecord(_message.Message):
+    """One line of the audit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number, only goes up."""
+    actor: _builtins.str
+    """URN of who did it; empty: the hub itself."""
+    action: _builtins.str
+    """What, lower-kebab: `approve`, `suspend`, `distrust`, `undo-distrust`, …"""
+    subject: _builtins.str
+    """To whom or what."""
+    reason: _builtins.str
+    """Why, as the actor said."""
+    sequence: _builtins.int
+    """Sequence number of the feed entry it led to; zero: none."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        action: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "at", b"at", "number", b"number", "reason", b"reason", "sequence", b"sequence", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditRecord: _TypeAlias = AuditRecord  # noqa: Y015
+
+@_typing.final
+class ListAuditRequest(_message.Message):
+    """Request of RegistryService.ListAudit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """Only about this subject; empty: any."""
+    page_size: _builtins.int
+    """1 to 500; zero: 100."""
+    page_token: _builtins.str
+    """From the previous page; bound to the caller."""
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditRequest: _TypeAlias = ListAuditRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditResponse(_message.Message):
+    """Response of RegistryService.ListAudit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditRecord]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___AuditRecord] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditResponse: _TypeAlias = ListAuditResponse  # noqa: Y015
+
+@_typing.final
+class MakePackRequest(_message.Message):
+    """Request of RegistryService.MakePack."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFIXES_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    STATUS_LISTS_FIELD_NUMBER: _builtins.int
+    after_sequence: _builtins.int
+    """Only what changed after this number; zero: a whole pack."""
+    max_bytes: _builtins.int
+    """Largest size in bytes; zero: 16 MiB. Nothing is left out to fit."""
+    status_lists: _builtins.bool
+    """Whether base status lists are taken in."""
+    @_builtins.property
+    def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Division prefixes to take in; empty: all."""
+
+    def __init__(
+        self,
+        *,
+        prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        after_sequence: _builtins.int = ...,
+        max_bytes: _builtins.int = ...,
+        status_lists: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "max_bytes", b"max_bytes", "prefixes", b"prefixes", "status_lists", b"status_lists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MakePackRequest: _TypeAlias = MakePackRequest  # noqa: Y015
+
+@_typing.final
+class MakePackResponse(_message.Message):
+    """A chunk of a pack."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Bytes of the pack, in order."""
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MakePackResponse: _TypeAlias = MakePackResponse  # noqa: Y015

@@ -70,6 +70,61 @@ class RegistryServiceStub(object):
                 request_serializer=hutong_dot_v1_dot_registry__service__pb2.PublishStatementRequest.SerializeToString,
                 response_deserializer=hutong_dot_v1_dot_registry__service__pb2.PublishStatementResponse.FromString,
                 _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/hutong.v1.RegistryService/Withdraw',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.WithdrawResponse.FromString,
+                _registered_method=True)
+        self.ChangeKeys = channel.unary_unary(
+                '/hutong.v1.RegistryService/ChangeKeys',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.ChangeKeysRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.ChangeKeysResponse.FromString,
+                _registered_method=True)
+        self.Rehearse = channel.unary_unary(
+                '/hutong.v1.RegistryService/Rehearse',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.RehearseRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.RehearseResponse.FromString,
+                _registered_method=True)
+        self.GetRehearsal = channel.unary_unary(
+                '/hutong.v1.RegistryService/GetRehearsal',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.GetRehearsalRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.GetRehearsalResponse.FromString,
+                _registered_method=True)
+        self.PreviewDistrust = channel.unary_unary(
+                '/hutong.v1.RegistryService/PreviewDistrust',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.PreviewDistrustRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.PreviewDistrustResponse.FromString,
+                _registered_method=True)
+        self.Distrust = channel.unary_unary(
+                '/hutong.v1.RegistryService/Distrust',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.DistrustRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.DistrustResponse.FromString,
+                _registered_method=True)
+        self.UndoDistrust = channel.unary_unary(
+                '/hutong.v1.RegistryService/UndoDistrust',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.UndoDistrustRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.UndoDistrustResponse.FromString,
+                _registered_method=True)
+        self.Lint = channel.unary_unary(
+                '/hutong.v1.RegistryService/Lint',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.LintRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.LintResponse.FromString,
+                _registered_method=True)
+        self.GetStanding = channel.unary_unary(
+                '/hutong.v1.RegistryService/GetStanding',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.GetStandingRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.GetStandingResponse.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/hutong.v1.RegistryService/ListAudit',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
+        self.MakePack = channel.unary_stream(
+                '/hutong.v1.RegistryService/MakePack',
+                request_serializer=hutong_dot_v1_dot_registry__service__pb2.MakePackRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_registry__service__pb2.MakePackResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer(object):
@@ -121,6 +176,9 @@ class RegistryServiceServicer(object):
         `registry.approve`. Errors: NOT_FOUND (NOT_FOUND), FAILED_PRECONDITION
         (WRONG_STATE), ALREADY_EXISTS (PREFIX_TAKEN), INVALID_ARGUMENT
         (STATEMENT_INVALID: a scheme or policy it brought no longer holds).
+
+        As many different operators as the hub is set to want must approve; until
+        the last of them the member stays pending.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +198,109 @@ class RegistryServiceServicer(object):
         puts it into the feed. Scope `registry.publish`; a region publishes only its
         own. Errors: INVALID_ARGUMENT (STATEMENT_INVALID, SCHEME_INVALID,
         POLICY_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Withdraw(self, request, context):
+        """Withdraw ends a member for good: its name and its prefixes become free, its
+        keys stay in the feed as history. Scope `registry.approve`; a region may
+        withdraw itself. Errors: NOT_FOUND (NOT_FOUND), FAILED_PRECONDITION
+        (WRONG_STATE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeKeys(self, request, context):
+        """ChangeKeys takes a signed statement of kind `keys`: keys to publish, to
+        retire, to taint from an instant, to revoke. Scope `registry.publish`; a
+        region changes only its own. New sealing keys are challenged as on
+        enrolment and published by ProvePossession; without them the change is
+        published at once. Nothing else of the statement takes effect before.
+        Errors: INVALID_ARGUMENT (STATEMENT_INVALID, KEY_MALFORMED,
+        LEAD_TIME_TOO_SHORT), FAILED_PRECONDITION (POSSESSION_NOT_PROVEN,
+        WRONG_STATE), ALREADY_EXISTS (AUTHORITY_EXISTS).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rehearse(self, request, context):
+        """Rehearse publishes a key that is not used yet with something it signed, and
+        asks every connected edge whether it would verify it. Scope
+        `registry.publish`. Errors: INVALID_ARGUMENT (STATEMENT_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRehearsal(self, request, context):
+        """GetRehearsal tells what the edges said so far. Scope `registry.publish`.
+
+        Errors: NOT_FOUND (NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewDistrust(self, request, context):
+        """PreviewDistrust tells what a distrust would touch. Scope
+        `registry.approve`. Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Distrust(self, request, context):
+        """Distrust publishes a distrust at once. Scope `registry.approve`.
+
+        Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoDistrust(self, request, context):
+        """UndoDistrust takes a distrust back. Scope `registry.approve`.
+
+        Errors: NOT_FOUND (NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Lint(self, request, context):
+        """Lint checks what would be published without publishing it. Scope
+        `registry.publish`. Findings are data, not errors.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStanding(self, request, context):
+        """GetStanding tells a member how it stands: keys and days left, findings,
+        lag of the readers. Scope `registry.publish`; an operator names any member.
+        Errors: NOT_FOUND (NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """ListAudit lists what operators and members did, newest first. Scope
+        `registry.read`. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MakePack(self, request, context):
+        """MakePack makes an air-gapped pack. Scope `registry.read`.
+
+        Errors: INVALID_ARGUMENT (PACK_TOO_LARGE), OUT_OF_RANGE (SEQUENCE_AHEAD),
+        NOT_FOUND (UNKNOWN_REGION).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,6 +343,61 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.PublishStatement,
                     request_deserializer=hutong_dot_v1_dot_registry__service__pb2.PublishStatementRequest.FromString,
                     response_serializer=hutong_dot_v1_dot_registry__service__pb2.PublishStatementResponse.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.WithdrawRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.WithdrawResponse.SerializeToString,
+            ),
+            'ChangeKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeKeys,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.ChangeKeysRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.ChangeKeysResponse.SerializeToString,
+            ),
+            'Rehearse': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rehearse,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.RehearseRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.RehearseResponse.SerializeToString,
+            ),
+            'GetRehearsal': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRehearsal,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.GetRehearsalRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.GetRehearsalResponse.SerializeToString,
+            ),
+            'PreviewDistrust': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewDistrust,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.PreviewDistrustRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.PreviewDistrustResponse.SerializeToString,
+            ),
+            'Distrust': grpc.unary_unary_rpc_method_handler(
+                    servicer.Distrust,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.DistrustRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.DistrustResponse.SerializeToString,
+            ),
+            'UndoDistrust': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoDistrust,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.UndoDistrustRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.UndoDistrustResponse.SerializeToString,
+            ),
+            'Lint': grpc.unary_unary_rpc_method_handler(
+                    servicer.Lint,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.LintRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.LintResponse.SerializeToString,
+            ),
+            'GetStanding': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStanding,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.GetStandingRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.GetStandingResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.ListAuditRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'MakePack': grpc.unary_stream_rpc_method_handler(
+                    servicer.MakePack,
+                    request_deserializer=hutong_dot_v1_dot_registry__service__pb2.MakePackRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_registry__service__pb2.MakePackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -374,6 +590,303 @@ class RegistryService(object):
             '/hutong.v1.RegistryService/PublishStatement',
             hutong_dot_v1_dot_registry__service__pb2.PublishStatementRequest.SerializeToString,
             hutong_dot_v1_dot_registry__service__pb2.PublishStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/Withdraw',
+            hutong_dot_v1_dot_registry__service__pb2.WithdrawRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.WithdrawResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/ChangeKeys',
+            hutong_dot_v1_dot_registry__service__pb2.ChangeKeysRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.ChangeKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rehearse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/Rehearse',
+            hutong_dot_v1_dot_registry__service__pb2.RehearseRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.RehearseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRehearsal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/GetRehearsal',
+            hutong_dot_v1_dot_registry__service__pb2.GetRehearsalRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.GetRehearsalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewDistrust(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/PreviewDistrust',
+            hutong_dot_v1_dot_registry__service__pb2.PreviewDistrustRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.PreviewDistrustResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Distrust(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/Distrust',
+            hutong_dot_v1_dot_registry__service__pb2.DistrustRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.DistrustResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoDistrust(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/UndoDistrust',
+            hutong_dot_v1_dot_registry__service__pb2.UndoDistrustRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.UndoDistrustResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Lint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/Lint',
+            hutong_dot_v1_dot_registry__service__pb2.LintRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.LintResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStanding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/GetStanding',
+            hutong_dot_v1_dot_registry__service__pb2.GetStandingRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.GetStandingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.RegistryService/ListAudit',
+            hutong_dot_v1_dot_registry__service__pb2.ListAuditRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hutong.v1.RegistryService/MakePack',
+            hutong_dot_v1_dot_registry__service__pb2.MakePackRequest.SerializeToString,
+            hutong_dot_v1_dot_registry__service__pb2.MakePackResponse.FromString,
             options,
             channel_credentials,
             insecure,

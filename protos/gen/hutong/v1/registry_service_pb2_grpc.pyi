@@ -45,6 +45,9 @@ class RegistryServiceStub:
     `registry.approve`. Errors: NOT_FOUND (NOT_FOUND), FAILED_PRECONDITION
     (WRONG_STATE), ALREADY_EXISTS (PREFIX_TAKEN), INVALID_ARGUMENT
     (STATEMENT_INVALID: a scheme or policy it brought no longer holds).
+
+    As many different operators as the hub is set to want must approve; until
+    the last of them the member stays pending.
     """
     Suspend: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SuspendRequest, _registry_service_pb2.SuspendResponse]
     """Suspend stops a member at once and publishes it; a member that was never
@@ -56,6 +59,65 @@ class RegistryServiceStub:
     puts it into the feed. Scope `registry.publish`; a region publishes only its
     own. Errors: INVALID_ARGUMENT (STATEMENT_INVALID, SCHEME_INVALID,
     POLICY_INVALID).
+    """
+    Withdraw: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.WithdrawRequest, _registry_service_pb2.WithdrawResponse]
+    """Withdraw ends a member for good: its name and its prefixes become free, its
+    keys stay in the feed as history. Scope `registry.approve`; a region may
+    withdraw itself. Errors: NOT_FOUND (NOT_FOUND), FAILED_PRECONDITION
+    (WRONG_STATE).
+    """
+    ChangeKeys: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ChangeKeysRequest, _registry_service_pb2.ChangeKeysResponse]
+    """ChangeKeys takes a signed statement of kind `keys`: keys to publish, to
+    retire, to taint from an instant, to revoke. Scope `registry.publish`; a
+    region changes only its own. New sealing keys are challenged as on
+    enrolment and published by ProvePossession; without them the change is
+    published at once. Nothing else of the statement takes effect before.
+    Errors: INVALID_ARGUMENT (STATEMENT_INVALID, KEY_MALFORMED,
+    LEAD_TIME_TOO_SHORT), FAILED_PRECONDITION (POSSESSION_NOT_PROVEN,
+    WRONG_STATE), ALREADY_EXISTS (AUTHORITY_EXISTS).
+    """
+    Rehearse: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RehearseRequest, _registry_service_pb2.RehearseResponse]
+    """Rehearse publishes a key that is not used yet with something it signed, and
+    asks every connected edge whether it would verify it. Scope
+    `registry.publish`. Errors: INVALID_ARGUMENT (STATEMENT_INVALID).
+    """
+    GetRehearsal: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetRehearsalRequest, _registry_service_pb2.GetRehearsalResponse]
+    """GetRehearsal tells what the edges said so far. Scope `registry.publish`.
+
+    Errors: NOT_FOUND (NOT_FOUND).
+    """
+    PreviewDistrust: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PreviewDistrustRequest, _registry_service_pb2.PreviewDistrustResponse]
+    """PreviewDistrust tells what a distrust would touch. Scope
+    `registry.approve`. Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+    """
+    Distrust: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DistrustRequest, _registry_service_pb2.DistrustResponse]
+    """Distrust publishes a distrust at once. Scope `registry.approve`.
+
+    Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+    """
+    UndoDistrust: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.UndoDistrustRequest, _registry_service_pb2.UndoDistrustResponse]
+    """UndoDistrust takes a distrust back. Scope `registry.approve`.
+
+    Errors: NOT_FOUND (NOT_FOUND).
+    """
+    Lint: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.LintRequest, _registry_service_pb2.LintResponse]
+    """Lint checks what would be published without publishing it. Scope
+    `registry.publish`. Findings are data, not errors.
+    """
+    GetStanding: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetStandingRequest, _registry_service_pb2.GetStandingResponse]
+    """GetStanding tells a member how it stands: keys and days left, findings,
+    lag of the readers. Scope `registry.publish`; an operator names any member.
+    Errors: NOT_FOUND (NOT_FOUND).
+    """
+    ListAudit: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAuditRequest, _registry_service_pb2.ListAuditResponse]
+    """ListAudit lists what operators and members did, newest first. Scope
+    `registry.read`. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    MakePack: _aio.UnaryStreamMultiCallable[_registry_service_pb2.MakePackRequest, _registry_service_pb2.MakePackResponse]
+    """MakePack makes an air-gapped pack. Scope `registry.read`.
+
+    Errors: INVALID_ARGUMENT (PACK_TOO_LARGE), OUT_OF_RANGE (SEQUENCE_AHEAD),
+    NOT_FOUND (UNKNOWN_REGION).
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -119,6 +181,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         `registry.approve`. Errors: NOT_FOUND (NOT_FOUND), FAILED_PRECONDITION
         (WRONG_STATE), ALREADY_EXISTS (PREFIX_TAKEN), INVALID_ARGUMENT
         (STATEMENT_INVALID: a scheme or policy it brought no longer holds).
+
+        As many different operators as the hub is set to want must approve; until
+        the last of them the member stays pending.
         """
 
     @_abc_1.abstractmethod
@@ -142,6 +207,131 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         puts it into the feed. Scope `registry.publish`; a region publishes only its
         own. Errors: INVALID_ARGUMENT (STATEMENT_INVALID, SCHEME_INVALID,
         POLICY_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def Withdraw(
+        self,
+        request: _registry_service_pb2.WithdrawRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.WithdrawRequest, _abc.Awaitable[_registry_service_pb2.WithdrawResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.WithdrawResponse]:
+        """Withdraw ends a member for good: its name and its prefixes become free, its
+        keys stay in the feed as history. Scope `registry.approve`; a region may
+        withdraw itself. Errors: NOT_FOUND (NOT_FOUND), FAILED_PRECONDITION
+        (WRONG_STATE).
+        """
+
+    @_abc_1.abstractmethod
+    def ChangeKeys(
+        self,
+        request: _registry_service_pb2.ChangeKeysRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.ChangeKeysRequest, _abc.Awaitable[_registry_service_pb2.ChangeKeysResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.ChangeKeysResponse]:
+        """ChangeKeys takes a signed statement of kind `keys`: keys to publish, to
+        retire, to taint from an instant, to revoke. Scope `registry.publish`; a
+        region changes only its own. New sealing keys are challenged as on
+        enrolment and published by ProvePossession; without them the change is
+        published at once. Nothing else of the statement takes effect before.
+        Errors: INVALID_ARGUMENT (STATEMENT_INVALID, KEY_MALFORMED,
+        LEAD_TIME_TOO_SHORT), FAILED_PRECONDITION (POSSESSION_NOT_PROVEN,
+        WRONG_STATE), ALREADY_EXISTS (AUTHORITY_EXISTS).
+        """
+
+    @_abc_1.abstractmethod
+    def Rehearse(
+        self,
+        request: _registry_service_pb2.RehearseRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.RehearseRequest, _abc.Awaitable[_registry_service_pb2.RehearseResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.RehearseResponse]:
+        """Rehearse publishes a key that is not used yet with something it signed, and
+        asks every connected edge whether it would verify it. Scope
+        `registry.publish`. Errors: INVALID_ARGUMENT (STATEMENT_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def GetRehearsal(
+        self,
+        request: _registry_service_pb2.GetRehearsalRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.GetRehearsalRequest, _abc.Awaitable[_registry_service_pb2.GetRehearsalResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.GetRehearsalResponse]:
+        """GetRehearsal tells what the edges said so far. Scope `registry.publish`.
+
+        Errors: NOT_FOUND (NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewDistrust(
+        self,
+        request: _registry_service_pb2.PreviewDistrustRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.PreviewDistrustRequest, _abc.Awaitable[_registry_service_pb2.PreviewDistrustResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.PreviewDistrustResponse]:
+        """PreviewDistrust tells what a distrust would touch. Scope
+        `registry.approve`. Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def Distrust(
+        self,
+        request: _registry_service_pb2.DistrustRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.DistrustRequest, _abc.Awaitable[_registry_service_pb2.DistrustResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.DistrustResponse]:
+        """Distrust publishes a distrust at once. Scope `registry.approve`.
+
+        Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def UndoDistrust(
+        self,
+        request: _registry_service_pb2.UndoDistrustRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.UndoDistrustRequest, _abc.Awaitable[_registry_service_pb2.UndoDistrustResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.UndoDistrustResponse]:
+        """UndoDistrust takes a distrust back. Scope `registry.approve`.
+
+        Errors: NOT_FOUND (NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def Lint(
+        self,
+        request: _registry_service_pb2.LintRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.LintRequest, _abc.Awaitable[_registry_service_pb2.LintResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.LintResponse]:
+        """Lint checks what would be published without publishing it. Scope
+        `registry.publish`. Findings are data, not errors.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStanding(
+        self,
+        request: _registry_service_pb2.GetStandingRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.GetStandingRequest, _abc.Awaitable[_registry_service_pb2.GetStandingResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.GetStandingResponse]:
+        """GetStanding tells a member how it stands: keys and days left, findings,
+        lag of the readers. Scope `registry.publish`; an operator names any member.
+        Errors: NOT_FOUND (NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _registry_service_pb2.ListAuditRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.ListAuditRequest, _abc.Awaitable[_registry_service_pb2.ListAuditResponse]],
+    ) -> _abc.Awaitable[_registry_service_pb2.ListAuditResponse]:
+        """ListAudit lists what operators and members did, newest first. Scope
+        `registry.read`. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def MakePack(
+        self,
+        request: _registry_service_pb2.MakePackRequest,
+        context: _aio.ServicerContext[_registry_service_pb2.MakePackRequest, _abc.AsyncIterator[_registry_service_pb2.MakePackResponse]],
+    ) -> _abc.AsyncIterator[_registry_service_pb2.MakePackResponse]:
+        """MakePack makes an air-gapped pack. Scope `registry.read`.
+
+        Errors: INVALID_ARGUMENT (PACK_TOO_LARGE), OUT_OF_RANGE (SEQUENCE_AHEAD),
+        NOT_FOUND (UNKNOWN_REGION).
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _aio.Server) -> None: ...
