@@ -146,6 +146,22 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
             )
         return adapter_service_pb2.ImportResponse(envelope=envelope)
 
+    async def WatchChanges(  # type: ignore[override]  # noqa: N802 - the schema's name
+        self,
+        request: adapter_service_pb2.WatchChangesRequest,  # noqa: ARG002 - nothing is pushed yet
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> None:
+        """Push what is revoked, from what holds now on."""
+        raise RpcFailure("UNIMPLEMENTED", "changes are not pushed")
+
+    async def CountLive(  # noqa: N802 - the schema's name
+        self,
+        request: adapter_service_pb2.CountLiveRequest,  # noqa: ARG002 - nothing is kept yet
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> adapter_service_pb2.CountLiveResponse:
+        """Count what a rule would touch."""
+        raise RpcFailure("UNIMPLEMENTED", "nothing is counted")
+
     # grpc.aio takes a coroutine that writes through its context; the stub types only
     # the generator form.
     async def QueryStream(  # type: ignore[override]  # noqa: N802 - the schema's name
