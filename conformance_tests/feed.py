@@ -21,6 +21,7 @@ import grpc
 from hutong.v1 import feed_service_pb2, feed_service_pb2_grpc
 
 from conformance_tests import crypto
+from conformance_tests.peer.common import RefusedError, abort
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -118,6 +119,37 @@ class SuiteFeed(feed_service_pb2_grpc.FeedServiceServicer):
         while True:
             yield feed_service_pb2.WatchResponse(head=self._mark("hutong-feed-head+jwt"))
             await asyncio.sleep(request.heartbeat_seconds or 15)
+
+    async def ListHubs(  # noqa: N802 - the service's own name
+        self,
+        request: feed_service_pb2.ListHubsRequest,  # noqa: ARG002 - it is empty
+        context: _Context,  # noqa: ARG002 - open to everyone
+    ) -> feed_service_pb2.ListHubsResponse:
+        """Name the one feed."""
+        return feed_service_pb2.ListHubsResponse(
+            feeds=[
+                feed_service_pb2.ServedFeed(hub=self.hub, sequence=self._sequence, connected=True)
+            ]
+        )
+
+    async def GetStatusList(  # noqa: N802 - the service's own name
+        self,
+        request: feed_service_pb2.GetStatusListRequest,  # noqa: ARG002 - it has none
+        context: _Context,
+    ) -> AsyncIterator[feed_service_pb2.GetStatusListResponse]:
+        """Refuse: there is no list."""
+        chunks: tuple[feed_service_pb2.GetStatusListResponse, ...] = ()
+        for chunk in chunks:
+            yield chunk
+        await abort(context, RefusedError(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"))
+
+    async def Acknowledge(  # noqa: N802 - the service's own name
+        self,
+        request: feed_service_pb2.AcknowledgeRequest,  # noqa: ARG002 - nothing depends on it
+        context: _Context,  # noqa: ARG002
+    ) -> feed_service_pb2.AcknowledgeResponse:
+        """Take note."""
+        return feed_service_pb2.AcknowledgeResponse()
 
 
 @contextlib.asynccontextmanager

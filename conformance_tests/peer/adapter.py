@@ -182,6 +182,25 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
                     answers.append(exchange_pb2.SealedAnswer(id=question.id, error=item))
             yield adapter_service_pb2.AdapterServiceQueryStreamResponse(answers=answers)
 
+    async def WatchChanges(  # noqa: N802 - the service's own name
+        self,
+        request: adapter_service_pb2.WatchChangesRequest,
+        context: _Context,
+    ) -> AsyncIterator[adapter_service_pb2.WatchChangesResponse]:
+        """Refuse: Describe says that no changes are pushed."""
+        frames: tuple[adapter_service_pb2.WatchChangesResponse, ...] = ()
+        for frame in frames:
+            yield frame
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def CountLive(  # noqa: N802 - the service's own name
+        self,
+        request: adapter_service_pb2.CountLiveRequest,
+        context: _Context,
+    ) -> adapter_service_pb2.CountLiveResponse:
+        """Refuse: nothing that it gives outlives an online answer."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
     # -- authorise --------------------------------------------------------------
 
     def _grant(self, token: str) -> dict[str, Any]:

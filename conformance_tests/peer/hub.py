@@ -287,3 +287,32 @@ class ReferenceHub(
             if self.fault != "no-heads" and request.after_sequence <= len(log):
                 yield feed_service_pb2.WatchResponse(head=self._head("hutong-feed-head+jwt"))
             await asyncio.sleep(request.heartbeat_seconds or 15)
+
+    async def ListHubs(  # noqa: N802 - the service's own name
+        self,
+        request: feed_service_pb2.ListHubsRequest,
+        context: _Context,
+    ) -> feed_service_pb2.ListHubsResponse:
+        """Name the one feed."""
+        return feed_service_pb2.ListHubsResponse(
+            feeds=[feed_service_pb2.ServedFeed(hub=HUB, sequence=len(self._log()), connected=True)]
+        )
+
+    async def GetStatusList(  # noqa: N802 - the service's own name
+        self,
+        request: feed_service_pb2.GetStatusListRequest,
+        context: _Context,
+    ) -> AsyncIterator[feed_service_pb2.GetStatusListResponse]:
+        """Refuse: there is no list."""
+        chunks: tuple[feed_service_pb2.GetStatusListResponse, ...] = ()
+        for chunk in chunks:
+            yield chunk
+        await abort(context, RefusedError(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"))
+
+    async def Acknowledge(  # noqa: N802 - the service's own name
+        self,
+        request: feed_service_pb2.AcknowledgeRequest,
+        context: _Context,
+    ) -> feed_service_pb2.AcknowledgeResponse:
+        """Take note."""
+        return feed_service_pb2.AcknowledgeResponse()
