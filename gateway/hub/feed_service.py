@@ -73,6 +73,25 @@ class FeedService(pb_grpc.FeedServiceServicer):
         finally:
             self._feed.unwatch(watcher)
 
+    async def ListHubs(  # noqa: N802  the name of the RPC
+        self, request: pb.ListHubsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListHubsResponse:
+        """Name the feeds that are served here."""
+        raise NotImplementedError
+
+    async def GetStatusList(  # noqa: N802  the name of the RPC
+        self, request: pb.GetStatusListRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[pb.GetStatusListResponse]:
+        """Send a base list in chunks."""
+        raise NotImplementedError
+        yield
+
+    async def Acknowledge(  # noqa: N802  the name of the RPC
+        self, request: pb.AcknowledgeRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.AcknowledgeResponse:
+        """Take in how far a reader is."""
+        raise NotImplementedError
+
     async def _follow(self, watcher: Watcher, silence: float) -> AsyncIterator[pb.WatchResponse]:
         while True:
             frame = await watcher.next(silence)
