@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 from hutong.v1 import registry_service_pb2 as pb
-from hutong.v1 import registry_service_pb2_grpc as pb_grpc
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
 from gateway.attestation import base64url
 from gateway.hub.errors import RegistryError
+from gateway.hub.trust_rpcs import TrustRpcs
 from gateway.trust import MemberState
 from gateway.wire.errors import RpcFailure
 
@@ -54,7 +54,7 @@ _MAC_BYTES: Final = 32
 _log = structlog.get_logger(__name__)
 
 
-class RegistryService(pb_grpc.RegistryServiceServicer):
+class RegistryService(TrustRpcs):
     """The service.
 
     Args:
