@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gateway.attestation.keys import VerificationKey
 
 
 class CallerKind(StrEnum):
@@ -20,6 +22,7 @@ class CallerKind(StrEnum):
     REGION = "REGION"
     CHECKPOINT = "CHECKPOINT"
     OPERATOR = "OPERATOR"
+    HUB = "HUB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class CallerRecord:
         scopes: scopes a token of this member may carry.
         purposes: names of ``Purpose`` without prefix, for example ``CHECKPOINT``.
         active: False stops it at once, whatever its token says.
+        via: hubs that its question has passed on the way here, the caller's own
+            first; empty for a member of this hub.
+        grant_expires_at: Unix seconds, exclusive, of the grant that a hub introduced
+            it with; None for a member of this hub.
     """
 
     urn: str
@@ -41,6 +48,13 @@ class CallerRecord:
     scopes: frozenset[str]
     purposes: frozenset[str]
     active: bool
+    via: tuple[str, ...] = ()
+    grant_expires_at: int | None = None
+
+    @property
+    def accounted_as(self) -> str:
+        """Who is counted: the member, or the hub that speaks for the caller."""
+        return self.via[-1] if self.via else self.urn
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,7 @@ class AdapterRecord:
         endpoint: ``host:port`` of its AdapterService.
         tls_ca_pem: PEM text of the only roots to trust; None: the system's.
         active: False: its regions answer ``REGION_SUSPENDED``.
+        is_hub: it is a hub that answers for everything below it.
     """
 
     authority: str
@@ -60,6 +75,32 @@ class AdapterRecord:
     endpoint: str
     tls_ca_pem: str | None
     active: bool
+    is_hub: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HubRecord:
+    """A hub that stands below this one.
+
+    Attributes:
+        urn: of the hub.
+        prefixes: division prefixes inside which its callers stand.
+        token_keys: keys that sign its grants, by id; those that still verify.
+        active: False: nobody it speaks for gets in.
+    """
+
+    urn: str
+    prefixes: tuple[str, ...]
+    token_keys: Mapping[str, VerificationKey]
+    active: bool
+
+
+class HubDirectory(Protocol):
+    """What the exchange asks of hubs below; the registry implements it."""
+
+    def hub(self, urn: str) -> HubRecord | None:
+        """Return a hub that was admitted, suspended ones included."""
+        ...
 
 
 class MemberDirectory(Protocol):

@@ -14,6 +14,7 @@ REGION       exchange.query, registry.publish    PLATFORM, HOLDER
 CHECKPOINT   exchange.query                      CHECKPOINT, TRANSPORT, WORKPLACE,
                                                  VENUE, HOLDER
 OPERATOR     registry.read, registry.approve     none: an operator asks nothing
+HUB          exchange.query, registry.publish    none: it introduces its own callers
 ===========  ==================================  ====================================
 """
 
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from gateway.errors import TrustError
-from gateway.hub.directory import AdapterRecord, CallerKind, CallerRecord
+from gateway.hub.directory import AdapterRecord, CallerKind, CallerRecord, HubRecord
 from gateway.hub.oauth import SCOPES, OAuthClient
 from gateway.store import StoreCorruptError
 from gateway.trust import EnrolmentBody, KeyUse, MemberKind, MemberState, parse_enrolment
@@ -41,6 +42,7 @@ PURPOSES: Final[Mapping[str, frozenset[str]]] = {
     "REGION": frozenset({"PLATFORM", "HOLDER"}),
     "CHECKPOINT": frozenset({"CHECKPOINT", "TRANSPORT", "WORKPLACE", "VENUE", "HOLDER"}),
     "OPERATOR": frozenset(),
+    "HUB": frozenset(),
 }
 """For what a member may ask, by kind: names of ``Purpose`` without prefix."""
 
@@ -72,7 +74,7 @@ class Member:
     @property
     def region(self) -> str:
         """Six digits of where it stands; empty for operators."""
-        if self.body.kind is MemberKind.REGION:
+        if self.row.kind in {"REGION", "HUB"}:
             return self.body.urn[-6:]
         return self.body.region or ""
 
@@ -99,6 +101,7 @@ class MemberTable:
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}
         self._callers: dict[str, CallerRecord] = {}
+        self._hubs: dict[str, HubRecord] = {}
         self._order: list[str] = []
         self._callbacks: list[Callable[[], None]] = []
         self.revision = 0
@@ -127,6 +130,9 @@ class MemberTable:
                 self._callers[urn] = _caller(member)
             else:
                 self._callers.pop(urn, None)
+            self._hubs.pop(urn, None)
+            if member.row.kind == "HUB" and member.row.approved_at is not None:
+                self._hubs[urn] = _hub(member)
         for callback in self._callbacks:
             try:
                 callback()
@@ -180,6 +186,7 @@ class MemberTable:
                 endpoint=member.body.endpoint,
                 tls_ca_pem=member.body.tls_ca_pem,
                 active=member.is_active,
+                is_hub=member.row.kind == "HUB",
             )
             for member in self._members.values()
             if member.body.endpoint is not None
@@ -187,6 +194,14 @@ class MemberTable:
             and member.row.approved_at is not None
             and member.state in {MemberState.ACTIVE, MemberState.SUSPENDED}
         ]
+
+    def hub(self, urn: str) -> HubRecord | None:
+        """Return a hub that was admitted, suspended ones included."""
+        return self._hubs.get(urn)
+
+    def hubs(self) -> tuple[Member, ...]:
+        """Return the hubs that were admitted, suspended ones included, by URN."""
+        return tuple(self._members[urn] for urn in sorted(self._hubs))
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` in the event loop after every change of members."""
@@ -220,5 +235,18 @@ def _caller(member: Member) -> CallerRecord:
         region=member.region,
         scopes=SCOPES[kind],
         purposes=PURPOSES[kind],
+        active=member.is_active,
+    )
+
+
+def _hub(member: Member) -> HubRecord:
+    return HubRecord(
+        urn=member.body.urn,
+        prefixes=member.body.prefixes,
+        token_keys={
+            key.key_id: key.verification_key(issuer=member.body.urn)
+            for key in member.body.keys
+            if key.use.value == "token"
+        },
         active=member.is_active,
     )

@@ -60,6 +60,7 @@ SCOPES: Final[Mapping[str, frozenset[str]]] = {
     "REGION": frozenset({"exchange.query", "registry.publish"}),
     "CHECKPOINT": frozenset({"exchange.query"}),
     "OPERATOR": frozenset({"registry.read", "registry.approve"}),
+    "HUB": frozenset({"exchange.query", "registry.publish"}),
 }
 """What a token may carry, by kind of member."""
 

@@ -211,7 +211,7 @@ class SealedQuestion(_message.Message):
     envelope: _builtins.bytes
     """The sealed QuestionBatch, at most 64 KiB. Required."""
     caller: _builtins.int
-    """Handle of the caller's grant on a hub-to-adapter stream; see CallerGrant.
+    """Handle of the caller's grant on a stream that a hub opened; see CallerGrant.
     Zero from an edge to a hub, whose access token says who asks.
     """
     def __init__(
@@ -269,7 +269,7 @@ Global___SealedAnswer: _TypeAlias = SealedAnswer  # noqa: Y015
 
 @_typing.final
 class CallerGrant(_message.Message):
-    """Introduces a caller on a hub-to-adapter stream, once, before its first item
+    """Introduces a caller on a stream that a hub opened, once, before its first item
     and again when its grant is renewed.
     """
 
@@ -282,8 +282,9 @@ class CallerGrant(_message.Message):
     same handle replaces the earlier one.
     """
     grant: _builtins.str
-    """A JWT (RFC 9068 profile) that the hub signs for this adapter alone: `sub` is
-    the caller, `region` where it stands, `scope` and `purposes` what it may ask.
+    """A JWT (RFC 9068 profile) that the hub signs for this reader alone: `sub` is
+    the caller, `region` where it stands, `scope` and `purposes` what it may ask,
+    `via` the hubs it has passed, the asker's own first; absent: only the signer.
     """
     def __init__(
         self,

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from hutong.v1 import exchange_pb2 as hutong_dot_v1_dot_exchange__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n hutong/v1/exchange_service.proto\x12\thutong.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18hutong/v1/exchange.proto\"R\n\x1b\x45xchangeServiceQueryRequest\x12\x33\n\x08question\x18\x01 \x01(\x0b\x32\x19.hutong.v1.SealedQuestionB\x06\xbaH\x03\xc8\x01\x01\"0\n\x1c\x45xchangeServiceQueryResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"z\n!ExchangeServiceQueryStreamRequest\x12\x37\n\tquestions\x18\x01 \x03(\x0b\x32\x19.hutong.v1.SealedQuestionB\t\xbaH\x06\x92\x01\x03\x10\x80\x08\x12\x1c\n\tcancelled\x18\x02 \x03(\x04\x42\t\xbaH\x06\x92\x01\x03\x10\x80\x08\"N\n\"ExchangeServiceQueryStreamResponse\x12(\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x17.hutong.v1.SealedAnswer\"C\n\x0e\x43onvertRequest\x12\x31\n\x06sealed\x18\x01 \x01(\x0b\x32\x19.hutong.v1.SealedQuestionB\x06\xbaH\x03\xc8\x01\x01\"#\n\x0f\x43onvertResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x32\x9d\x02\n\x0f\x45xchangeService\x12X\n\x05Query\x12&.hutong.v1.ExchangeServiceQueryRequest\x1a\'.hutong.v1.ExchangeServiceQueryResponse\x12n\n\x0bQueryStream\x12,.hutong.v1.ExchangeServiceQueryStreamRequest\x1a-.hutong.v1.ExchangeServiceQueryStreamResponse(\x01\x30\x01\x12@\n\x07\x43onvert\x12\x19.hutong.v1.ConvertRequest\x1a\x1a.hutong.v1.ConvertResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n hutong/v1/exchange_service.proto\x12\thutong.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18hutong/v1/exchange.proto\"R\n\x1b\x45xchangeServiceQueryRequest\x12\x33\n\x08question\x18\x01 \x01(\x0b\x32\x19.hutong.v1.SealedQuestionB\x06\xbaH\x03\xc8\x01\x01\"0\n\x1c\x45xchangeServiceQueryResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"\xae\x01\n!ExchangeServiceQueryStreamRequest\x12\x37\n\tquestions\x18\x01 \x03(\x0b\x32\x19.hutong.v1.SealedQuestionB\t\xbaH\x06\x92\x01\x03\x10\x80\x08\x12\x1c\n\tcancelled\x18\x02 \x03(\x04\x42\t\xbaH\x06\x92\x01\x03\x10\x80\x08\x12\x32\n\x07\x63\x61llers\x18\x03 \x03(\x0b\x32\x16.hutong.v1.CallerGrantB\t\xbaH\x06\x92\x01\x03\x10\x80\x08\"N\n\"ExchangeServiceQueryStreamResponse\x12(\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x17.hutong.v1.SealedAnswer\"C\n\x0e\x43onvertRequest\x12\x31\n\x06sealed\x18\x01 \x01(\x0b\x32\x19.hutong.v1.SealedQuestionB\x06\xbaH\x03\xc8\x01\x01\"#\n\x0f\x43onvertResponse\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x32\x9d\x02\n\x0f\x45xchangeService\x12X\n\x05Query\x12&.hutong.v1.ExchangeServiceQueryRequest\x1a\'.hutong.v1.ExchangeServiceQueryResponse\x12n\n\x0bQueryStream\x12,.hutong.v1.ExchangeServiceQueryStreamRequest\x1a-.hutong.v1.ExchangeServiceQueryStreamResponse(\x01\x30\x01\x12@\n\x07\x43onvert\x12\x19.hutong.v1.ConvertRequest\x1a\x1a.hutong.v1.ConvertResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,20 +39,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXCHANGESERVICEQUERYSTREAMREQUEST'].fields_by_name['questions']._serialized_options = b'\272H\006\222\001\003\020\200\010'
   _globals['_EXCHANGESERVICEQUERYSTREAMREQUEST'].fields_by_name['cancelled']._loaded_options = None
   _globals['_EXCHANGESERVICEQUERYSTREAMREQUEST'].fields_by_name['cancelled']._serialized_options = b'\272H\006\222\001\003\020\200\010'
+  _globals['_EXCHANGESERVICEQUERYSTREAMREQUEST'].fields_by_name['callers']._loaded_options = None
+  _globals['_EXCHANGESERVICEQUERYSTREAMREQUEST'].fields_by_name['callers']._serialized_options = b'\272H\006\222\001\003\020\200\010'
   _globals['_CONVERTREQUEST'].fields_by_name['sealed']._loaded_options = None
   _globals['_CONVERTREQUEST'].fields_by_name['sealed']._serialized_options = b'\272H\003\310\001\001'
   _globals['_EXCHANGESERVICEQUERYREQUEST']._serialized_start=102
   _globals['_EXCHANGESERVICEQUERYREQUEST']._serialized_end=184
   _globals['_EXCHANGESERVICEQUERYRESPONSE']._serialized_start=186
   _globals['_EXCHANGESERVICEQUERYRESPONSE']._serialized_end=234
-  _globals['_EXCHANGESERVICEQUERYSTREAMREQUEST']._serialized_start=236
-  _globals['_EXCHANGESERVICEQUERYSTREAMREQUEST']._serialized_end=358
-  _globals['_EXCHANGESERVICEQUERYSTREAMRESPONSE']._serialized_start=360
-  _globals['_EXCHANGESERVICEQUERYSTREAMRESPONSE']._serialized_end=438
-  _globals['_CONVERTREQUEST']._serialized_start=440
-  _globals['_CONVERTREQUEST']._serialized_end=507
-  _globals['_CONVERTRESPONSE']._serialized_start=509
-  _globals['_CONVERTRESPONSE']._serialized_end=544
-  _globals['_EXCHANGESERVICE']._serialized_start=547
-  _globals['_EXCHANGESERVICE']._serialized_end=832
+  _globals['_EXCHANGESERVICEQUERYSTREAMREQUEST']._serialized_start=237
+  _globals['_EXCHANGESERVICEQUERYSTREAMREQUEST']._serialized_end=411
+  _globals['_EXCHANGESERVICEQUERYSTREAMRESPONSE']._serialized_start=413
+  _globals['_EXCHANGESERVICEQUERYSTREAMRESPONSE']._serialized_end=491
+  _globals['_CONVERTREQUEST']._serialized_start=493
+  _globals['_CONVERTREQUEST']._serialized_end=560
+  _globals['_CONVERTRESPONSE']._serialized_start=562
+  _globals['_CONVERTRESPONSE']._serialized_end=597
+  _globals['_EXCHANGESERVICE']._serialized_start=600
+  _globals['_EXCHANGESERVICE']._serialized_end=885
 # @@protoc_insertion_point(module_scope)

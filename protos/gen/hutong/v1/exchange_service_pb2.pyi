@@ -67,12 +67,13 @@ Global___ExchangeServiceQueryResponse: _TypeAlias = ExchangeServiceQueryResponse
 
 @_typing.final
 class ExchangeServiceQueryStreamRequest(_message.Message):
-    """A batch from an edge."""
+    """A batch from an edge, or from a hub below."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     QUESTIONS_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
+    CALLERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def questions(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.SealedQuestion]:
         """Questions, at most 1 024."""
@@ -81,15 +82,23 @@ class ExchangeServiceQueryStreamRequest(_message.Message):
     def cancelled(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Ids of questions whose answers nobody waits for any more."""
 
+    @_builtins.property
+    def callers(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.CallerGrant]:
+        """Only from a hub below: callers that appear from here on, each in a grant
+        that this hub below signs for the serving hub. Whoever asks stands inside
+        its prefixes. The other callers introduce nobody; theirs are ignored.
+        """
+
     def __init__(
         self,
         *,
         questions: _abc.Iterable[_exchange_pb2.SealedQuestion] | None = ...,
         cancelled: _abc.Iterable[_builtins.int] | None = ...,
+        callers: _abc.Iterable[_exchange_pb2.CallerGrant] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "questions", b"questions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["callers", b"callers", "cancelled", b"cancelled", "questions", b"questions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -61,12 +61,13 @@ class ExchangeServiceServicer(object):
     def Query(self, request, context):
         """Query forwards one sealed question and returns the sealed answer.
 
-        The call's deadline counts. Errors: UNAUTHENTICATED (TOKEN_MISSING,
+        The call's deadline counts. A hub below adds the metadata entry
+        `hutong-grant` with the caller's grant. Errors: UNAUTHENTICATED (TOKEN_MISSING,
         TOKEN_INVALID, TOKEN_EXPIRED), PERMISSION_DENIED (SCOPE_MISSING,
         CALLER_SUSPENDED, PURPOSE_NOT_ALLOWED), NOT_FOUND (UNKNOWN_REGION),
-        UNAVAILABLE (REGION_SUSPENDED, ADAPTER_UNREACHABLE, SHUTTING_DOWN),
-        RESOURCE_EXHAUSTED (OVERLOADED), DEADLINE_EXCEEDED, and what the adapter
-        refuses.
+        UNAVAILABLE (REGION_SUSPENDED, ADAPTER_UNREACHABLE, HUB_UNREACHABLE,
+        SHUTTING_DOWN), FAILED_PRECONDITION (ROUTE_LOOP), RESOURCE_EXHAUSTED
+        (OVERLOADED), DEADLINE_EXCEEDED, and what the adapter refuses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -21,12 +21,13 @@ class ExchangeServiceStub:
     Query: _aio.UnaryUnaryMultiCallable[_exchange_service_pb2.ExchangeServiceQueryRequest, _exchange_service_pb2.ExchangeServiceQueryResponse]
     """Query forwards one sealed question and returns the sealed answer.
 
-    The call's deadline counts. Errors: UNAUTHENTICATED (TOKEN_MISSING,
+    The call's deadline counts. A hub below adds the metadata entry
+    `hutong-grant` with the caller's grant. Errors: UNAUTHENTICATED (TOKEN_MISSING,
     TOKEN_INVALID, TOKEN_EXPIRED), PERMISSION_DENIED (SCOPE_MISSING,
     CALLER_SUSPENDED, PURPOSE_NOT_ALLOWED), NOT_FOUND (UNKNOWN_REGION),
-    UNAVAILABLE (REGION_SUSPENDED, ADAPTER_UNREACHABLE, SHUTTING_DOWN),
-    RESOURCE_EXHAUSTED (OVERLOADED), DEADLINE_EXCEEDED, and what the adapter
-    refuses.
+    UNAVAILABLE (REGION_SUSPENDED, ADAPTER_UNREACHABLE, HUB_UNREACHABLE,
+    SHUTTING_DOWN), FAILED_PRECONDITION (ROUTE_LOOP), RESOURCE_EXHAUSTED
+    (OVERLOADED), DEADLINE_EXCEEDED, and what the adapter refuses.
     """
     QueryStream: _aio.StreamStreamMultiCallable[_exchange_service_pb2.ExchangeServiceQueryStreamRequest, _exchange_service_pb2.ExchangeServiceQueryStreamResponse]
     """QueryStream forwards batches. Each item is routed on its own, has its own
@@ -56,12 +57,13 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_exchange_service_pb2.ExchangeServiceQueryResponse]:
         """Query forwards one sealed question and returns the sealed answer.
 
-        The call's deadline counts. Errors: UNAUTHENTICATED (TOKEN_MISSING,
+        The call's deadline counts. A hub below adds the metadata entry
+        `hutong-grant` with the caller's grant. Errors: UNAUTHENTICATED (TOKEN_MISSING,
         TOKEN_INVALID, TOKEN_EXPIRED), PERMISSION_DENIED (SCOPE_MISSING,
         CALLER_SUSPENDED, PURPOSE_NOT_ALLOWED), NOT_FOUND (UNKNOWN_REGION),
-        UNAVAILABLE (REGION_SUSPENDED, ADAPTER_UNREACHABLE, SHUTTING_DOWN),
-        RESOURCE_EXHAUSTED (OVERLOADED), DEADLINE_EXCEEDED, and what the adapter
-        refuses.
+        UNAVAILABLE (REGION_SUSPENDED, ADAPTER_UNREACHABLE, HUB_UNREACHABLE,
+        SHUTTING_DOWN), FAILED_PRECONDITION (ROUTE_LOOP), RESOURCE_EXHAUSTED
+        (OVERLOADED), DEADLINE_EXCEEDED, and what the adapter refuses.
         """
 
     @_abc_1.abstractmethod
