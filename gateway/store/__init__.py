@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.database import SchemaAheadError, SchemaBehindError, StoreError
 from gateway.store.errors import StoreCorruptError
 from gateway.store.records import (
+    AuditRow,
     ChallengeRow,
     EnrolmentRow,
     FeedRow,
@@ -16,12 +17,14 @@ from gateway.store.records import (
     Loaded,
     MemberRow,
     StatementRow,
+    StatusListRow,
     UsageRow,
 )
 from gateway.store.store import Store
 from gateway.store.transaction import WriteTransaction
 
 __all__ = [
+    "AuditRow",
     "ChallengeRow",
     "EnrolmentRow",
     "FeedRow",
@@ -31,6 +34,7 @@ __all__ = [
     "SchemaAheadError",
     "SchemaBehindError",
     "StatementRow",
+    "StatusListRow",
     "Store",
     "StoreCorruptError",
     "StoreError",

@@ -21,13 +21,15 @@ class MemberRow:
 
     Attributes:
         urn: name of the member, the key of the table.
-        kind: REGION, CHECKPOINT or OPERATOR.
-        state: CHALLENGED, PENDING, ACTIVE or SUSPENDED.
+        kind: REGION, CHECKPOINT, OPERATOR or HUB.
+        state: CHALLENGED, PENDING, ACTIVE, SUSPENDED or WITHDRAWN.
         display_name: name to show.
         record: what its enrolment said, as a JSON object.
         enrolment_id: the enrolment that brought it.
         changed_at: when the state last changed.
-        approved_at: when an operator first approved it; None: never.
+        approved_at: when operators first approved it; None: never.
+        approvals: URNs of the operators who approved it so far, in their order.
+        report: digest and counts of the conformance report it brought; None: none.
         revision: grows by one with every change of any member; set by the store.
     """
 
@@ -39,6 +41,8 @@ class MemberRow:
     enrolment_id: str
     changed_at: datetime
     approved_at: datetime | None = None
+    approvals: tuple[str, ...] = ()
+    report: Mapping[str, Any] | None = None
     revision: int = 0
 
 
@@ -59,7 +63,7 @@ class ChallengeRow:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentRow:
-    """One enrolment, kept also after its member was approved.
+    """One enrolment, kept also after its member was approved, or one change of keys.
 
     Attributes:
         enrolment_id: random, names the enrolment towards whoever handed it in.
@@ -69,6 +73,7 @@ class EnrolmentRow:
         created_at: when it was accepted.
         expires_at: after when its challenges are void.
         challenges: one a sealing key.
+        kind: ``enrolment``, or ``keys``: a change of keys that waits for its proof.
     """
 
     enrolment_id: str
@@ -78,6 +83,7 @@ class EnrolmentRow:
     created_at: datetime
     expires_at: datetime
     challenges: tuple[ChallengeRow, ...] = field(default=())
+    kind: str = "enrolment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ class FeedRow:
         token: the compact JWS of the hub.
         digest: digest of the token, which the next entry repeats.
         issued_at: when it was signed.
+        withdrawn: it is a tombstone.
     """
 
     sequence: int
@@ -122,6 +129,30 @@ class FeedRow:
     token: str
     digest: str
     issued_at: datetime
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One line of the audit; never changed, never removed.
+
+    Attributes:
+        number: consecutive, from 1; set by the store.
+        at: when.
+        actor: URN of who did it; empty: the hub itself.
+        action: lower-kebab word.
+        subject: to whom or what.
+        reason: as the actor said; never a personal value.
+        sequence: the last feed entry it led to; zero: none.
+    """
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    reason: str = ""
+    sequence: int = 0
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +186,25 @@ class Loaded:
     members: tuple[MemberRow, ...]
     entries: tuple[FeedRow, ...]
     feed_state: FeedStateRow
+
+
+@dataclass(frozen=True, slots=True)
+class StatusListRow:
+    """A base status list of a region; never changed once written.
+
+    Attributes:
+        digest: base64url SHA-256 of the token; the key of the table.
+        uri: which list it is.
+        urn: the authority that signed it.
+        token: the compact JWS.
+        received_at: when the hub took it.
+    """
+
+    digest: str
+    uri: str
+    urn: str
+    token: bytes
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.store.records import ChallengeRow, EnrolmentRow, FeedRow, MemberRow, StatementRow
+import sqlalchemy as sa
+
+from gateway.store.records import (
+    AuditRow,
+    ChallengeRow,
+    EnrolmentRow,
+    FeedRow,
+    MemberRow,
+    StatementRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +32,8 @@ def member_values(member: MemberRow) -> dict[str, Any]:
         "enrolment_id": member.enrolment_id,
         "changed_at": member.changed_at,
         "approved_at": member.approved_at,
+        "approvals": list(member.approvals),
+        "report": sa.null() if member.report is None else dict(member.report),
     }
 
 
@@ -37,6 +48,8 @@ def member_from_row(row: Row[Any]) -> MemberRow:
         enrolment_id=row.enrolment_id,
         changed_at=row.changed_at,
         approved_at=row.approved_at,
+        approvals=tuple(row.approvals),
+        report=row.report,
         revision=row.revision,
     )
 
@@ -54,6 +67,7 @@ def enrolment_from_rows(row: Row[Any], challenge_rows: Iterable[Row[Any]]) -> En
             ChallengeRow(key_id=c.key_id, digest=bytes(c.digest), proven=c.proven)
             for c in challenge_rows
         ),
+        kind=row.kind,
     )
 
 
@@ -79,4 +93,18 @@ def feed_from_row(row: Row[Any]) -> FeedRow:
         token=row.token,
         digest=row.digest,
         issued_at=row.issued_at,
+        withdrawn=row.withdrawn,
+    )
+
+
+def audit_from_row(row: Row[Any]) -> AuditRow:
+    """A row of ``audit``."""
+    return AuditRow(
+        number=row.number,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        subject=row.subject,
+        reason=row.reason,
+        sequence=row.sequence,
     )

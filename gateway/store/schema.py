@@ -62,6 +62,8 @@ members: Final = sa.Table(
     sa.Column("enrolment_id", sa.String(64), nullable=False),
     sa.Column("changed_at", Seconds, nullable=False),
     sa.Column("approved_at", Seconds),
+    sa.Column("approvals", Json, nullable=False, server_default="[]"),
+    sa.Column("report", Json),
 )
 
 # A claim becomes a row here on approval and stays through a suspension: the
@@ -74,11 +76,13 @@ member_prefixes: Final = sa.Table(
 )
 
 # Which member a key belongs to, once its possession is proven: one key, one member.
+# A key of the past (ended_at) belongs to nobody any more and never again to anybody.
 member_keys: Final = sa.Table(
     "member_keys",
     metadata,
     sa.Column("key_id", sa.String(64), primary_key=True),
     sa.Column("urn", sa.ForeignKey("members.urn", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("ended_at", Seconds),
 )
 
 enrolments: Final = sa.Table(
@@ -90,6 +94,8 @@ enrolments: Final = sa.Table(
     sa.Column("statement_key_id", sa.String(64), nullable=False),
     sa.Column("created_at", Seconds, nullable=False),
     sa.Column("expires_at", Seconds, nullable=False),
+    # ``enrolment``, or ``keys``: a change of keys whose challenges are open.
+    sa.Column("kind", sa.String(16), nullable=False, server_default="enrolment"),
 )
 
 challenges: Final = sa.Table(
@@ -126,6 +132,8 @@ feed_entries: Final = sa.Table(
     sa.Column("token", sa.Text, nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("issued_at", Seconds, nullable=False),
+    # A tombstone: it leaves with the entries that it ended.
+    sa.Column("withdrawn", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_feed_entries_kind_subject", "kind", "subject", "sequence"),
 )
 
@@ -149,6 +157,17 @@ used_proofs: Final = sa.Table(
     sa.Column("expires_at", Seconds, nullable=False, index=True),
 )
 
+# Base status lists of the regions, by the digest of their token; immutable.
+status_lists: Final = sa.Table(
+    "status_lists",
+    metadata,
+    sa.Column("digest", sa.String(43), primary_key=True),
+    sa.Column("uri", sa.String(256), nullable=False, index=True),
+    sa.Column("urn", sa.String(128), nullable=False),
+    sa.Column("token", sa.LargeBinary, nullable=False),
+    sa.Column("received_at", Seconds, nullable=False),
+)
+
 usage: Final = sa.Table(
     "usage",
     metadata,
@@ -158,4 +177,26 @@ usage: Final = sa.Table(
     sa.Column("hour", Seconds, primary_key=True, autoincrement=False),
     sa.Column("envelopes", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
+)
+
+# What operators and members did. Append-only: triggers refuse an update and a deletion.
+audit: Final = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", Seconds, nullable=False),
+    sa.Column("actor", sa.String(128), nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("subject", sa.String(256), nullable=False),
+    sa.Column("reason", sa.String(256), nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Index("ix_audit_subject", "subject", "number"),
+)
+
+# Which notices were given already: each once, however many processes look.
+notices: Final = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("name", sa.String(256), primary_key=True),
+    sa.Column("at", Seconds, nullable=False),
 )

@@ -17,6 +17,7 @@ Example::
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,19 +27,21 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gateway.database import WRITE_OPTION, StoreError, create_engine, prepare_file
 from gateway.store import schema
+from gateway.store.ledger import proof_digest, read_audit
 from gateway.store.migrate import MIGRATIONS
-from gateway.store.records import UsageRow
+from gateway.store.records import StatusListRow, UsageRow
 from gateway.store.rows import enrolment_from_rows
-from gateway.store.transaction import WriteTransaction, proof_digest, read_changes
+from gateway.store.transaction import WriteTransaction, read_changes
+from gateway.store.wakeups import NOTIFY, Turn, Wakeups
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from datetime import datetime
     from types import TracebackType
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from gateway.store.records import EnrolmentRow, Loaded
+    from gateway.store.records import AuditRow, EnrolmentRow, Loaded
 
 
 class Store:
@@ -98,6 +101,14 @@ class Store:
         """Another process may write to this database while we run."""
         return self._engine.dialect.name == "postgresql"
 
+    def wakeups(self) -> Wakeups | None:
+        """Notices of what other processes wrote; None: nobody else can write here."""
+        return Wakeups(self._engine.url, jitter=random.random) if self.is_shared else None
+
+    def turn(self) -> Turn:
+        """What only one process at a time should do on this database."""
+        return Turn(self._engine.url if self.is_shared else None, jitter=random.random)
+
     async def ping(self) -> None:
         """Make sure that the database answers.
 
@@ -118,6 +129,8 @@ class Store:
             transaction = WriteTransaction(connection)
             await transaction.lock()
             yield transaction
+            if self.is_shared:
+                await connection.execute(sa.text(NOTIFY))
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
@@ -160,12 +173,40 @@ class Store:
             ).one_or_none()
             if row is None:
                 return None
-            challenges = await connection.execute(
-                sa.select(schema.challenges)
-                .where(schema.challenges.c.enrolment_id == enrolment_id)
-                .order_by(schema.challenges.c.key_id)
+            return await self._with_challenges(connection, row)
+
+    async def key_changes(self, urn: str) -> tuple[EnrolmentRow, ...]:
+        """A member's changes of keys, proven ones included, oldest first."""
+        async with self._reading() as connection:
+            table = schema.enrolments
+            rows = await connection.execute(
+                sa.select(table)
+                .where(table.c.urn == urn, table.c.kind == "keys")
+                .order_by(table.c.created_at, table.c.enrolment_id)
             )
-            return enrolment_from_rows(row, challenges)
+            return tuple([await self._with_challenges(connection, row) for row in rows])
+
+    @staticmethod
+    async def _with_challenges(connection: AsyncConnection, row: sa.Row[Any]) -> EnrolmentRow:
+        challenges = await connection.execute(
+            sa.select(schema.challenges)
+            .where(schema.challenges.c.enrolment_id == row.enrolment_id)
+            .order_by(schema.challenges.c.key_id)
+        )
+        return enrolment_from_rows(row, challenges)
+
+    async def audit(
+        self, *, subject: str = "", before: int = 0, limit: int
+    ) -> tuple[AuditRow, ...]:
+        """Lines of the audit, newest first.
+
+        Args:
+            subject: only about this; empty: about anything.
+            before: only lines of lower numbers; zero: from the newest.
+            limit: how many at most.
+        """
+        async with self._reading() as connection:
+            return tuple(await read_audit(connection, subject=subject, before=before, limit=limit))
 
     async def spend_proof(self, client: str, proof_id: str, *, expires_at: datetime) -> bool:
         """Use up a proof's id, durably, before what it proves is granted.
@@ -244,3 +285,45 @@ class Store:
                 .order_by(table.c.hour, table.c.caller, table.c.region, table.c.purpose)
             )
             return tuple(UsageRow(**row._mapping) for row in rows)  # noqa: SLF001 — public API
+
+    async def add_status_list(self, row: StatusListRow) -> None:
+        """Keep a base status list; once more does nothing."""
+        insert: Any = postgresql.insert if self.is_shared else sqlite.insert
+        statement = insert(schema.status_lists).values(
+            digest=row.digest,
+            uri=row.uri,
+            urn=row.urn,
+            token=row.token,
+            received_at=row.received_at,
+        )
+        async with self._writing, self._connect(writes=True) as connection:
+            await connection.execute(statement.on_conflict_do_nothing())
+
+    async def status_list(self, digest: str) -> bytes | None:
+        """The token of a base status list."""
+        table = schema.status_lists
+        async with self._reading() as connection:
+            token = await connection.scalar(
+                sa.select(table.c.token).where(table.c.digest == digest)
+            )
+            return None if token is None else bytes(token)
+
+    async def forget_status_lists(self, *, named: Collection[str], before: datetime) -> int:
+        """Drop lists that no entry names any more and that are older than a moment.
+
+        Args:
+            named: digests that the feed names.
+            before: readers may still want what came later.
+
+        Returns:
+            How many.
+        """
+        table = schema.status_lists
+        async with self._writing, self._connect(writes=True) as connection:
+            old = await connection.scalars(
+                sa.select(table.c.digest).where(table.c.received_at < before)
+            )
+            gone = [digest for digest in old if digest not in named]
+            if gone:
+                await connection.execute(sa.delete(table).where(table.c.digest.in_(gone)))
+            return len(gone)

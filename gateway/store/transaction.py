@@ -8,21 +8,14 @@ from forking and two members from holding one prefix.
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from gateway.store import schema
-from gateway.store.errors import StoreCorruptError
-from gateway.store.records import (
-    EnrolmentRow,
-    FeedRow,
-    FeedStateRow,
-    Loaded,
-    MemberRow,
-    StatementRow,
-)
+from gateway.store.feed_writes import FeedWrites, read_feed_state
+from gateway.store.ledger import LedgerWrites
+from gateway.store.records import EnrolmentRow, Loaded, MemberRow, StatementRow
 from gateway.store.rows import (
     enrolment_from_rows,
     feed_from_row,
@@ -37,15 +30,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-FEED_STATE_ID: Final = 1
-"""The one row of ``feed_state``."""
 
-
-class WriteTransaction:
+class WriteTransaction(FeedWrites, LedgerWrites):
     """Reads and writes of one change; made by :meth:`Store.write` only."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def lock(self) -> None:
         """Take the registry's write lock where ``BEGIN`` did not."""
@@ -105,39 +92,39 @@ class WriteTransaction:
             )
 
     async def key_holders(self, key_ids: Sequence[str]) -> dict[str, str]:
-        """Who holds these keys, by key id."""
+        """Who holds these keys, by key id; nobody (empty) a key of the past."""
         table = schema.member_keys
         rows = await self._connection.execute(
             sa.select(table).where(table.c.key_id.in_(list(key_ids)))
         )
-        return {row.key_id: row.urn for row in rows}
+        return {row.key_id: row.urn if row.ended_at is None else "" for row in rows}
 
     async def hold_keys(self, urn: str, key_ids: Sequence[str]) -> None:
-        """Give a member its keys, in place of those it held."""
+        """Give a member its keys, in place of those it held; its past stays."""
         table = schema.member_keys
-        await self._connection.execute(sa.delete(table).where(table.c.urn == urn))
+        await self._connection.execute(
+            sa.delete(table).where(table.c.urn == urn, table.c.ended_at.is_(None))
+        )
         if key_ids:
             await self._connection.execute(
                 sa.insert(table), [{"key_id": key_id, "urn": urn} for key_id in key_ids]
             )
 
-    async def spend_proof(self, owner: str, proof_id: str, *, expires_at: datetime) -> bool:
-        """Use up a proof's id as part of this change.
+    async def end_keys(
+        self, urn: str, *, at: datetime, key_ids: Sequence[str] | None = None
+    ) -> None:
+        """Make keys of a member keys of the past, which nobody ever enrols again.
 
-        Returns:
-            False when the id was used before.
+        Args:
+            urn: the member.
+            at: now.
+            key_ids: which; None: all of them.
         """
-        digest = proof_digest(owner, proof_id)
-        table = schema.used_proofs
-        found = await self._connection.scalar(
-            sa.select(table.c.digest).where(table.c.digest == digest)
-        )
-        if found is not None:
-            return False
-        await self._connection.execute(
-            sa.insert(table).values(digest=digest, expires_at=expires_at)
-        )
-        return True
+        table = schema.member_keys
+        ending = sa.update(table).where(table.c.urn == urn, table.c.ended_at.is_(None))
+        if key_ids is not None:
+            ending = ending.where(table.c.key_id.in_(list(key_ids)))
+        await self._connection.execute(ending.values(ended_at=at))
 
     async def enrolment(self, enrolment_id: str) -> EnrolmentRow | None:
         """An enrolment with its challenges."""
@@ -166,6 +153,7 @@ class WriteTransaction:
                 statement_key_id=enrolment.statement_key_id,
                 created_at=enrolment.created_at,
                 expires_at=enrolment.expires_at,
+                kind=enrolment.kind,
             )
         )
         if enrolment.challenges:
@@ -181,6 +169,25 @@ class WriteTransaction:
                     for challenge in enrolment.challenges
                 ],
             )
+
+    async def remove_key_changes(self, urn: str) -> None:
+        """Forget a member's changes of keys that wait for their proof."""
+        waiting = sa.select(schema.challenges.c.enrolment_id).where(
+            schema.challenges.c.proven.is_(False)
+        )
+        await self._connection.execute(
+            sa.delete(schema.enrolments).where(
+                schema.enrolments.c.urn == urn,
+                schema.enrolments.c.kind == "keys",
+                schema.enrolments.c.enrolment_id.in_(waiting),
+            )
+        )
+
+    async def remove_statements(self, digests: Sequence[str]) -> None:
+        """Forget statements that no longer stand in the feed."""
+        await self._connection.execute(
+            sa.delete(schema.statements).where(schema.statements.c.digest.in_(list(digests)))
+        )
 
     async def remove_enrolments(self, urn: str) -> None:
         """Forget a member's enrolments and its statements not yet published."""
@@ -241,76 +248,6 @@ class WriteTransaction:
                 )
             )
 
-    async def feed_state(self) -> FeedStateRow:
-        """Where the feed stands."""
-        return await read_feed_state(self._connection)
-
-    async def append_feed(self, entries: Sequence[FeedRow]) -> None:
-        """Append entries that follow the newest one.
-
-        Raises:
-            StoreCorruptError: they do not follow it.
-        """
-        if not entries:
-            return
-        state = await self.feed_state()
-        for expected, entry in enumerate(entries, start=state.last_sequence + 1):
-            if entry.sequence != expected:
-                raise StoreCorruptError("a feed entry does not follow the newest one")
-        await self._connection.execute(
-            sa.insert(schema.feed_entries),
-            [
-                {
-                    "sequence": entry.sequence,
-                    "kind": entry.kind,
-                    "subject": entry.subject,
-                    "token": entry.token,
-                    "digest": entry.digest,
-                    "issued_at": entry.issued_at,
-                }
-                for entry in entries
-            ],
-        )
-        await self._set_feed_state(
-            last_sequence=entries[-1].sequence, last_digest=entries[-1].digest
-        )
-
-    async def compact_feed(self, floor: int) -> int:
-        """Drop superseded entries up to and including ``floor``.
-
-        The newest entry of each (kind, subject) stays, whatever its age.
-
-        Returns:
-            How many entries were dropped.
-        """
-        state = await self.feed_state()
-        floor = min(floor, state.last_sequence)
-        if floor <= state.floor:
-            return 0
-        table = schema.feed_entries
-        in_force = (
-            sa.select(sa.func.max(table.c.sequence))
-            .group_by(table.c.kind, table.c.subject)
-            .scalar_subquery()
-        )
-        result = await self._connection.execute(
-            sa.delete(table).where(table.c.sequence <= floor, table.c.sequence.not_in(in_force))
-        )
-        await self._set_feed_state(floor=floor)
-        return result.rowcount
-
-    async def _set_feed_state(self, **values: int | str) -> None:
-        await self._connection.execute(
-            sa.update(schema.feed_state)
-            .where(schema.feed_state.c.id == FEED_STATE_ID)
-            .values(**values)
-        )
-
-
-def proof_digest(owner: str, proof_id: str) -> bytes:
-    """What is kept of a spent proof; ids of different owners do not collide."""
-    return hashlib.sha256(f"{len(owner)}:{owner}{proof_id}".encode()).digest()
-
 
 async def read_changes(
     connection: AsyncConnection, after_revision: int, after_sequence: int
@@ -330,32 +267,4 @@ async def read_changes(
         members=tuple(member_from_row(row) for row in members),
         entries=tuple(feed_from_row(row) for row in entries),
         feed_state=await read_feed_state(connection),
-    )
-
-
-async def read_feed_state(connection: AsyncConnection) -> FeedStateRow:
-    """Where the feed stands.
-
-    Raises:
-        StoreCorruptError: the row, or the newest entry, is gone.
-    """
-    row = (
-        await connection.execute(
-            sa.select(schema.feed_state).where(schema.feed_state.c.id == FEED_STATE_ID)
-        )
-    ).one_or_none()
-    if row is None:
-        raise StoreCorruptError("the feed's state row is missing")
-    issued_at = await connection.scalar(
-        sa.select(schema.feed_entries.c.issued_at).where(
-            schema.feed_entries.c.sequence == row.last_sequence
-        )
-    )
-    if row.last_sequence and issued_at is None:
-        raise StoreCorruptError("the newest feed entry is missing")
-    return FeedStateRow(
-        floor=row.floor,
-        last_sequence=row.last_sequence,
-        last_digest=row.last_digest,
-        last_issued_at=issued_at,
     )
