@@ -10,7 +10,8 @@ Out: a grant (``hutong-grant+jwt``) that tells one adapter who asks, where the
 caller stands, what it may ask and for which purposes. A grant is for that
 adapter alone, so an adapter cannot use it elsewhere. It is kept until 80 % of
 its life and minted anew when the member changes; an adapter therefore never
-sees one that is about to expire, and a query costs no signature.
+sees one that is about to expire, and a query costs no signature. A grant for
+another hub, and every grant after that, names the hubs passed so far in ``via``.
 
 No text here repeats a token or a claim of it.
 """
@@ -23,7 +24,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.attestation.keys import SigningKey, VerificationKey
-from gateway.trust import jws
+from gateway.trust import jws, names
 from gateway.wire.errors import RpcFailure
 from gateway.wire.hub_tokens import (
     ACCESS_TOKEN_TYPE,
@@ -234,7 +235,13 @@ class GrantMinter:
         return grant
 
     def _mint(self, caller: CallerRecord, adapter: str, now: int) -> Grant:
-        claims = {
+        expires_at = now + self._lifetime_seconds
+        renew_at = now + _RENEW_AT * self._lifetime_seconds
+        if caller.grant_expires_at is not None:
+            # The hub before this one renews it; nothing lives longer on the way.
+            expires_at = min(expires_at, caller.grant_expires_at)
+            renew_at = min(renew_at, expires_at)
+        claims: dict[str, Any] = {
             "iss": self._hub_urn,
             "aud": adapter,
             "sub": caller.urn,
@@ -242,9 +249,9 @@ class GrantMinter:
             "scope": EXCHANGE_SCOPE,
             "purposes": sorted(caller.purposes),
             "iat": now,
-            "exp": now + self._lifetime_seconds,
+            "exp": expires_at,
             "jti": secrets.token_urlsafe(16),
         }
-        return Grant(
-            jws.sign(claims, self._key, typ=GRANT_TYPE), now + _RENEW_AT * self._lifetime_seconds
-        )
+        if caller.via or names.is_hub_urn(adapter):
+            claims["via"] = [*caller.via, self._hub_urn]
+        return Grant(jws.sign(claims, self._key, typ=GRANT_TYPE), renew_at)

@@ -19,6 +19,9 @@ Promises, each tested:
 * a caller is introduced before its first question, again when its grant is
   renewed, and anew on every stream;
 * whatever nobody waits for any more is cancelled at the adapter;
+* a way to another hub is the same link: up through its ExchangeService with an
+  access token, down through its AdapterService; what cannot be reached is then
+  ``HUB_UNREACHABLE``, and each question has a little less time than here;
 * an answer counts only for a question this very adapter was asked.
 
 Not here: routing, authorisation, accounting rules. The link never looks into an
@@ -37,31 +40,32 @@ import structlog
 from google.protobuf.message import DecodeError
 from hutong.v1 import adapter_service_pb2, exchange_pb2
 
+from gateway.errors import PeerError
 from gateway.hub.answers import PIECES_AN_ANSWER, answer_pieces, refusals
 from gateway.hub.deadlines import SLOT_SECONDS, DeadlineWheel
+from gateway.hub.link_service import TO_ADAPTER
 from gateway.hub.questions import ENVELOPE, caller_field, id_field, timeout_field
 from gateway.wire.coalesce import Coalescer
 from gateway.wire.errors import RpcFailure
 from gateway.wire.fragments import (
     PREPARED_LENGTHS,
-    FieldFraming,
     Run,
     join_runs,
     number_fragment,
     run_bytes,
     run_count,
 )
+from gateway.wire.hub_tokens import GRANT_METADATA_KEY
 from gateway.wire.interceptors import report_incident
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from gateway.hub.access import GrantMinter
     from gateway.hub.accounting import Tally
     from gateway.hub.directory import CallerRecord
+    from gateway.hub.link_service import LinkService
     from gateway.hub.questions import QuestionRun
-
-_METHOD: Final = "/hutong.v1.AdapterService/QueryStream"
 
 _RETRY_SECONDS: Final = 0.5
 """Hint with OVERLOADED: a few round trips to a city platform."""
@@ -70,14 +74,12 @@ _MAX_INTRODUCED: Final = 4096
 """Callers known on one stream; an adapter keeps a grant for each. Past it, the
 one introduced longest ago gives its handle to the newcomer."""
 
+Metadata = tuple[tuple[str, str], ...]
+"""Of a call."""
+
 _log = structlog.get_logger(__name__)
 
-_Upstream = adapter_service_pb2.AdapterServiceQueryStreamRequest
 _Downstream = adapter_service_pb2.AdapterServiceQueryStreamResponse
-
-_QUESTION = FieldFraming(_Upstream.QUESTIONS_FIELD_NUMBER)
-_CALLER = FieldFraming(_Upstream.CALLERS_FIELD_NUMBER)
-_CANCELLED: Final = _Upstream.CANCELLED_FIELD_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class AdapterLink:
         grants: mints what introduces a caller.
         settings: bounds and pauses.
         jitter: a number in [0, 1) that spreads reconnections.
+        service: what is spoken to.
+        credentials: metadata of every call, fetched anew for each; None: none.
     """
 
     def __init__(
@@ -137,8 +141,14 @@ class AdapterLink:
         *,
         settings: LinkSettings,
         jitter: Callable[[], float],
+        service: LinkService = TO_ADAPTER,
+        credentials: Callable[[], Awaitable[Metadata]] | None = None,
     ) -> None:
         self.authority = authority
+        self.unreachable = service.unreachable
+        self.import_method = service.import_method
+        self._service = service
+        self._credentials = credentials
         self._open_channel = open_channel
         self._grants = grants
         self._settings = settings
@@ -190,17 +200,22 @@ class AdapterLink:
             handle, _ = self._introduced.pop(next(iter(self._introduced)))
         self._introduced[caller.urn] = (handle, grant)
         introduction = exchange_pb2.CallerGrant(handle=handle, grant=grant)
-        self._enqueue([_CALLER.frame(introduction.SerializeToString())], 1)
+        self._enqueue([self._service.callers.frame(introduction.SerializeToString())], 1)
         return handle
 
-    def beside(self, caller: CallerRecord) -> tuple[grpc.aio.Channel, str]:
-        """Return channel and grant for one unary call beside the stream.
+    async def beside(self, caller: CallerRecord) -> tuple[grpc.aio.Channel, Metadata]:
+        """Return channel and metadata for one unary call beside the stream.
 
         Raises:
             RpcFailure: as :meth:`introduce`.
         """
         channel = self._start()
-        return channel, self._grants.grant(caller, self.authority).text
+        grant = self._grants.grant(caller, self.authority).text
+        try:
+            credentials = () if self._credentials is None else await self._credentials()
+        except PeerError:
+            raise self._unreachable() from None
+        return channel, (*credentials, (GRANT_METADATA_KEY, grant))
 
     def ask(
         self, asker: Asker, run: QuestionRun, *, room: int, handle: int, now: float, tally: Tally
@@ -224,7 +239,8 @@ class AdapterLink:
         if self._queued_bytes >= self._settings.max_queued_bytes or not self._accepting:
             return 0
         in_flight = asker.in_flight
-        prefixes, headers = _QUESTION.prepared, ENVELOPE.prepared
+        framing, hop_ms = self._service.questions, self._service.hop_ms
+        prefixes, headers = framing.prepared, ENVELOPE.prepared
         shared = run.heading.encoded + caller_field(handle)
         upstream_id = self._next_id
         taken = size = 0
@@ -239,7 +255,7 @@ class AdapterLink:
             upstream_id += 1
             if timeout_ms != last_ms:
                 slot = self._wheel.slot(now + timeout_ms / 1000)
-                timeout = timeout_field(timeout_ms)
+                timeout = timeout_field(timeout_ms - min(hop_ms, timeout_ms // 10))
                 last_ms = timeout_ms
             slot.append(upstream_id)
             own_id = id_field(upstream_id)
@@ -247,7 +263,7 @@ class AdapterLink:
             header = headers[length] if length < PREPARED_LENGTHS else ENVELOPE.prefix(length)
             length += len(own_id) + len(shared) + len(timeout) + len(header)
             pieces += (
-                prefixes[length] if length < PREPARED_LENGTHS else _QUESTION.prefix(length),
+                prefixes[length] if length < PREPARED_LENGTHS else framing.prefix(length),
                 own_id,
                 shared,
                 timeout,
@@ -299,7 +315,7 @@ class AdapterLink:
                     await self._connect(channel, connect_seconds)
                     self._accepting = True
                     answered = await self._serve(channel)
-                except (grpc.aio.AioRpcError, OSError) as error:
+                except (grpc.aio.AioRpcError, OSError, PeerError) as error:
                     # TimeoutError and ConnectionError are OSErrors.
                     _log.debug("adapter_lost", authority=self.authority, error=type(error).__name__)
                 except DecodeError:
@@ -356,7 +372,9 @@ class AdapterLink:
 
     async def _serve(self, channel: grpc.aio.Channel) -> bool:
         """Carry questions and answers until the stream ends; say whether any answer came."""
-        call: grpc.aio.StreamStreamCall[Any, Any] = channel.stream_stream(_METHOD)()
+        credentials = None if self._credentials is None else await self._credentials()
+        method = channel.stream_stream(self._service.stream_method)
+        call: grpc.aio.StreamStreamCall[Any, Any] = method(metadata=credentials)
         writer = asyncio.get_running_loop().create_task(self._write(call))
         # Without its writer a stream would only let deadlines pass.
         writer.add_done_callback(lambda _: call.cancel())
@@ -430,7 +448,7 @@ class AdapterLink:
             next_attempt = min(self._retry_at, self._wake_at)
             wait = max(0.05, next_attempt - asyncio.get_running_loop().time())
         return RpcFailure(
-            "ADAPTER_UNREACHABLE", "the adapter cannot be reached", retry_after_seconds=wait
+            self.unreachable, "who answers cannot be reached", retry_after_seconds=wait
         )
 
     # --- deadlines and cancellation
@@ -457,7 +475,8 @@ class AdapterLink:
 
     def _cancel_upstream(self, ids: list[int]) -> None:
         if self._accepting and ids:
-            self._enqueue([number_fragment(_CANCELLED, item) for item in ids], len(ids))
+            field = self._service.cancelled
+            self._enqueue([number_fragment(field, item) for item in ids], len(ids))
 
     def _enqueue(self, pieces: list[bytes], count: int) -> None:
         # The bounds are held in `ask`, where there is somebody to refuse.

@@ -17,8 +17,8 @@ from gateway.wire.fragments import Run, run_bytes, run_count
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.hub.access import Access
     from gateway.hub.adapter_link import AdapterLink, Entry
+    from gateway.hub.delegation import Admission
     from gateway.wire.errors import RpcFailure
 
 
@@ -34,8 +34,8 @@ class Caller:
 class EdgeStream:
     """One open ``QueryStream``: its questions in flight and its answers in waiting."""
 
-    def __init__(self, access: Access, caller: Caller, max_unread_answers: int) -> None:
-        self.access = access
+    def __init__(self, admission: Admission, caller: Caller, max_unread_answers: int) -> None:
+        self.admission = admission
         self.caller = caller
         self.in_flight: dict[int, Entry] = {}
         self.answers: Coalescer[Run] = Coalescer(

@@ -15,6 +15,8 @@ A stream lives longer than a token and than a membership:
   per item), lets what is in flight finish, and ends the stream UNAUTHENTICATED;
 * a caller that is suspended is stopped at once: its questions are cancelled at
   the adapters and its streams end PERMISSION_DENIED;
+* a stream that a hub below opened carries callers of its own, each introduced by
+  a grant (:mod:`gateway.hub.delegation`);
 * a drain ends every stream with ``SHUTTING_DOWN`` after its last answer; what
   the hub had not read, the edge asks elsewhere.
 
@@ -34,6 +36,8 @@ import grpc
 from hutong.v1 import adapter_service_pb2, exchange_pb2, exchange_service_pb2
 
 from gateway.hub.askers import Caller, EdgeStream, UnaryAsker
+from gateway.hub.delegation import MemberAdmission, grant_of
+from gateway.hub.directory import CallerKind
 from gateway.hub.questions import (
     MAX_ENVELOPE_BYTES,
     MAX_TIMEOUT_MS,
@@ -44,7 +48,7 @@ from gateway.hub.questions import (
 from gateway.wire.coalesce import MAX_BATCH_ITEMS
 from gateway.wire.errors import RpcFailure, failure_from_item, failure_from_rpc_error
 from gateway.wire.fragments import join_runs
-from gateway.wire.hub_tokens import EXCHANGE_SCOPE, GRANT_METADATA_KEY
+from gateway.wire.hub_tokens import EXCHANGE_SCOPE
 from gateway.wire.validation import check_message
 
 if TYPE_CHECKING:
@@ -52,9 +56,10 @@ if TYPE_CHECKING:
 
     from hutong.v1.exchange_pb2 import SealedQuestion
 
-    from gateway.hub.access import AccessControl
+    from gateway.hub.access import Access, AccessControl
     from gateway.hub.accounting import Accounting
     from gateway.hub.adapter_link import AdapterLink
+    from gateway.hub.delegation import Admission, HubCallers
     from gateway.hub.directory import CallerRecord, MemberDirectory
     from gateway.hub.routes import RouteTable
 
@@ -81,8 +86,6 @@ _PURPOSE_NAMES: Final[dict[int, str]] = {
 CONVERSION_PURPOSES: Final = frozenset({"HOLDER", "PLATFORM"})
 """Who may convert: the holder, or a platform on the holder's behalf (exchange.proto)."""
 
-_IMPORT_METHOD: Final = "/hutong.v1.AdapterService/Import"
-
 _DRAINING: Final = ("SHUTTING_DOWN", "the hub is draining")
 
 
@@ -93,11 +96,13 @@ class ExchangeLimits:
     Attributes:
         max_in_flight_per_caller: questions of one member in flight, over all
             its streams.
+        max_in_flight_per_hub: the same for a hub, which speaks for many.
         max_unread_answers: answers that wait for one stream's edge to read
             them before the hub stops reading that stream.
     """
 
     max_in_flight_per_caller: int = 16_384
+    max_in_flight_per_hub: int = 65_536
     max_unread_answers: int = 4 * MAX_BATCH_ITEMS
 
 
@@ -110,6 +115,7 @@ class ExchangeService:
         routes: the live table.
         accounting: counts what is carried.
         limits: bounds.
+        hubs: admits what hubs below ask; None: there are none.
     """
 
     def __init__(
@@ -120,8 +126,10 @@ class ExchangeService:
         routes: RouteTable[AdapterLink],
         accounting: Accounting,
         limits: ExchangeLimits,
+        hubs: HubCallers | None = None,
     ) -> None:
         self._access = access
+        self._hubs = hubs
         self._routes = routes
         self._accounting = accounting
         self._limits = limits
@@ -138,8 +146,26 @@ class ExchangeService:
         self, request: exchange_service_pb2.ExchangeServiceQueryRequest, context: Context
     ) -> exchange_service_pb2.ExchangeServiceQueryResponse:
         """Serve ``Query``."""
-        access, record = self._access.require(context, EXCHANGE_SCOPE)
-        question = request.question
+        access, record = self._require(context)
+        if not request.HasField("question"):
+            check_message(request)
+        envelope = await self.ask_once(request.question, record, access.caller, context)
+        return exchange_service_pb2.ExchangeServiceQueryResponse(envelope=envelope)
+
+    async def ask_once(
+        self, question: SealedQuestion, record: CallerRecord, member: str, context: Context
+    ) -> bytes:
+        """Forward one question within the call's deadline.
+
+        Args:
+            question: as it came; its id and timeout are ignored.
+            record: who asks.
+            member: URN of the member or hub that called.
+            context: of the call.
+
+        Raises:
+            RpcFailure: why there is no answer.
+        """
         heading = self._headings.of(question)
         envelope = question.envelope
         if (
@@ -147,11 +173,11 @@ class ExchangeService:
             or not 0 < len(envelope) <= MAX_ENVELOPE_BYTES
             or question.timeout_ms > MAX_TIMEOUT_MS
         ):
-            check_message(request)
+            check_message(exchange_service_pb2.ExchangeServiceQueryRequest(question=question))
             raise _broken_rule()
         remaining_ms = max(1, min(int(context.time_remaining() * 1000), MAX_TIMEOUT_MS))
         run = QuestionRun(heading, {1: (remaining_ms, envelope)})
-        asker = UnaryAsker(self._caller(access.caller))
+        asker = UnaryAsker(self._caller(member))
         try:
             if not self._ask(asker, record, run, asyncio.get_running_loop().time()):
                 raise _overloaded()
@@ -162,7 +188,7 @@ class ExchangeService:
         answer = batch.answers[0]
         if answer.WhichOneof("result") == "error":
             raise failure_from_item(answer.error)
-        return exchange_service_pb2.ExchangeServiceQueryResponse(envelope=answer.envelope)
+        return answer.envelope
 
     async def query_stream(
         self,
@@ -170,10 +196,32 @@ class ExchangeService:
         context: Context,
     ) -> AsyncIterator[bytes]:
         """Serve ``QueryStream``; yields serialised responses."""
-        access, _ = self._access.require(context, EXCHANGE_SCOPE)
+        access, record = self._access.require(context, EXCHANGE_SCOPE)
+        admission: Admission = MemberAdmission(self._access, access)
+        if record.kind is CallerKind.HUB and self._hubs is not None:
+            admission = self._hubs.admission(self._access, access)
+        async for answers in self.carry(admission, requests):
+            yield answers
+
+    async def carry(
+        self, admission: Admission, requests: AsyncIterator[Any]
+    ) -> AsyncIterator[bytes]:
+        """Carry one stream of batches, an edge's or a hub's.
+
+        Args:
+            admission: says who asks on it.
+            requests: batches, each with ``questions``, ``cancelled`` and ``callers``.
+
+        Yields:
+            Serialised answers; field 1 of every stream's response.
+
+        Raises:
+            RpcFailure: what the stream ends with.
+        """
         if self._draining:
             raise RpcFailure(*_DRAINING, retry_after_seconds=_RETRY_SECONDS)
-        stream = EdgeStream(access, self._caller(access.caller), self._limits.max_unread_answers)
+        caller = self._caller(admission.member)
+        stream = EdgeStream(admission, caller, self._limits.max_unread_answers)
         stream.reader = asyncio.get_running_loop().create_task(self._read(stream, requests))
         self._streams.add(stream)
         answers = stream.answers
@@ -192,20 +240,28 @@ class ExchangeService:
         self, request: exchange_service_pb2.ConvertRequest, context: Context
     ) -> exchange_service_pb2.ConvertResponse:
         """Serve ``Convert``."""
-        access, record = self._access.require(context, EXCHANGE_SCOPE)
-        sealed = request.sealed
+        access, record = self._require(context)
+        envelope = await self.convert_once(request.sealed, record, access.caller, context)
+        return exchange_service_pb2.ConvertResponse(envelope=envelope)
+
+    async def convert_once(
+        self, sealed: SealedQuestion, record: CallerRecord, member: str, context: Context
+    ) -> bytes:
+        """Forward one sealed import; arguments and errors as :meth:`ask_once`."""
         purpose = _PURPOSE_NAMES[sealed.purpose]
         if purpose not in CONVERSION_PURPOSES or purpose not in record.purposes:
             raise RpcFailure("PURPOSE_NOT_ALLOWED", "the caller may not convert for this purpose")
-        caller = self._caller(access.caller)
-        if caller.in_flight >= self._limits.max_in_flight_per_caller:
+        caller = self._caller(member)
+        if self._room(record, caller) <= 0:
             raise _overloaded()
-        channel, grant = self._routes.link(sealed.region).beside(record)
-        tally = self._accounting.tally(record.urn, sealed.region, sealed.purpose)
+        link = self._route(record, sealed.region)
+        channel, metadata = await link.beside(record)
+        tally = self._accounting.tally(record.accounted_as, sealed.region, sealed.purpose)
         tally.envelopes += 1
         tally.bytes += len(sealed.envelope)
+        # Sealed alike in both requests and answered alike: one message serves both.
         ask = channel.unary_unary(
-            _IMPORT_METHOD,
+            link.import_method,
             request_serializer=adapter_service_pb2.ImportRequest.SerializeToString,
             response_deserializer=adapter_service_pb2.ImportResponse.FromString,
         )
@@ -214,14 +270,14 @@ class ExchangeService:
             response = await ask(
                 adapter_service_pb2.ImportRequest(sealed=sealed),
                 timeout=context.time_remaining(),
-                metadata=((GRANT_METADATA_KEY, grant),),
+                metadata=metadata,
             )
         except grpc.aio.AioRpcError as error:
-            raise _import_failure(error) from None
+            raise _import_failure(error, link.unreachable) from None
         finally:
             caller.in_flight -= 1
         tally.bytes += len(response.envelope)
-        return exchange_service_pb2.ConvertResponse(envelope=response.envelope)
+        return response.envelope
 
     # --- life of the service
 
@@ -239,7 +295,7 @@ class ExchangeService:
     def _stop_suspended(self) -> None:
         for stream in list(self._streams):
             try:
-                self._access.authorise(stream.access, EXCHANGE_SCOPE)
+                stream.admission.check()
             except RpcFailure as failure:
                 stream.stop(failure)
 
@@ -248,19 +304,22 @@ class ExchangeService:
     async def _read(
         self,
         stream: EdgeStream,
-        requests: AsyncIterator[exchange_service_pb2.ExchangeServiceQueryStreamRequest],
+        requests: AsyncIterator[Any],
     ) -> None:
         try:
             async for batch in requests:
                 _check_size(batch)
                 try:
-                    self._access.check_expiry(stream.access)
-                    record = self._access.authorise(stream.access, EXCHANGE_SCOPE)
+                    groups = stream.admission.admit(batch)
                 except RpcFailure as failure:
                     stream.refuse([question.id for question in batch.questions], failure)
                     stream.end(failure)
                     return
-                self._take_batch(stream, batch.questions, record)
+                for record, questions in groups:
+                    if isinstance(record, RpcFailure):
+                        stream.refuse([question.id for question in questions], record)
+                    else:
+                        self._take_batch(stream, questions, record)
                 if batch.cancelled:
                     stream.withdraw(batch.cancelled)
                 await stream.answers.wait_room()
@@ -299,17 +358,35 @@ class ExchangeService:
         heading, caller = run.heading, asker.caller
         if _PURPOSE_NAMES[heading.purpose] not in record.purposes:
             raise RpcFailure("PURPOSE_NOT_ALLOWED", "the caller may not ask for this purpose")
-        link = self._routes.link(heading.region)
+        link = self._route(record, heading.region)
         taken = link.ask(
             asker,
             run,
-            room=self._limits.max_in_flight_per_caller - caller.in_flight,
+            room=self._room(record, caller),
             handle=link.introduce(record),
             now=now,
-            tally=self._accounting.tally(record.urn, heading.region, heading.purpose),
+            tally=self._accounting.tally(record.accounted_as, heading.region, heading.purpose),
         )
         caller.in_flight += taken
         return taken
+
+    def _route(self, record: CallerRecord, region: str) -> AdapterLink:
+        link = self._routes.link(region, record.via)
+        if link.authority in record.via:
+            raise RpcFailure("ROUTE_LOOP", "the question would pass a hub twice")
+        return link
+
+    def _room(self, record: CallerRecord, caller: Caller) -> int:
+        limits = self._limits
+        limit = limits.max_in_flight_per_hub if record.via else limits.max_in_flight_per_caller
+        return limit - caller.in_flight
+
+    def _require(self, context: Context) -> tuple[Access, CallerRecord]:
+        """Say who asks in a unary call: the member, or the caller its grant names."""
+        access, record = self._access.require(context, EXCHANGE_SCOPE)
+        if record.kind is CallerKind.HUB and self._hubs is not None:
+            record = self._hubs.read(access.caller, grant_of(context))
+        return access, record
 
     def _caller(self, urn: str) -> Caller:
         caller = self._callers.get(urn)
@@ -347,7 +424,7 @@ def exchange_handler(service: ExchangeService) -> grpc.GenericRpcHandler:
     )
 
 
-def _import_failure(error: grpc.aio.AioRpcError) -> RpcFailure:
+def _import_failure(error: grpc.aio.AioRpcError, unreachable: str) -> RpcFailure:
     """What an adapter's refusal of an import means to who asked for the conversion."""
     if error.code() is grpc.StatusCode.UNIMPLEMENTED:
         # An adapter made before imports were in the schema.
@@ -355,9 +432,7 @@ def _import_failure(error: grpc.aio.AioRpcError) -> RpcFailure:
     failure = failure_from_rpc_error(error)
     if failure.code == "PEER_UNREACHABLE":
         return RpcFailure(
-            "ADAPTER_UNREACHABLE",
-            "the adapter cannot be reached",
-            retry_after_seconds=_RETRY_SECONDS,
+            unreachable, "who answers cannot be reached", retry_after_seconds=_RETRY_SECONDS
         )
     # The reason travels, and no word the adapter wrote.
     return RpcFailure(

@@ -30,7 +30,7 @@ from gateway.errors import TrustError
 from gateway.hub.directory import AdapterRecord, CallerKind, CallerRecord, HubRecord
 from gateway.hub.oauth import SCOPES, OAuthClient
 from gateway.store import StoreCorruptError
-from gateway.trust import EnrolmentBody, KeyUse, MemberKind, MemberState, parse_enrolment
+from gateway.trust import EnrolmentBody, KeyUse, MemberState, parse_enrolment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

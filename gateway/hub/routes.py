@@ -4,6 +4,9 @@ The table follows the member directory. A region under a suspended authority is
 refused as suspended and never falls through to a shorter prefix: a province
 must not answer in the name of a city that was stopped.
 
+A region that nobody here answers for goes up, to the hub above, unless it lies
+inside this hub's own prefixes or the question came from above: then nobody does.
+
 A link belongs to an authority and its endpoint. A change of prefixes or of
 state keeps the link; a change of endpoint or TLS roots makes a new one and
 closes the old, so that no question leaves for an address that is no more.
@@ -13,16 +16,27 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from gateway.codes.divisions import longest_prefix
 from gateway.wire.errors import RpcFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Any
+    from collections.abc import Callable, Coroutine, Sequence
 
     from gateway.hub.directory import AdapterRecord, MemberDirectory
+
+
+class Upward(Protocol):
+    """The way to the hub above."""
+
+    def link(self, region: str, via: Sequence[str]) -> Any:
+        """Return the link to ask for a region; None: nobody above is to be asked.
+
+        Args:
+            region: six digits that no adapter here serves.
+            via: hubs that the question has passed.
+        """
 
 
 class Closable(Protocol):
@@ -55,11 +69,16 @@ class RouteTable(Generic[LinkT]):
     Args:
         directory: the members; the table follows it from here on.
         make_link: makes the link of an adapter; it connects when first used.
+        upward: the way to the hub above; None: this hub is the highest.
     """
 
     def __init__(
-        self, directory: MemberDirectory, make_link: Callable[[AdapterRecord], LinkT]
+        self,
+        directory: MemberDirectory,
+        make_link: Callable[[AdapterRecord], LinkT],
+        upward: Upward | None = None,
     ) -> None:
+        self._upward = upward
         self._directory = directory
         self._make_link = make_link
         self._routes: dict[str, Route[LinkT]] = {}
@@ -69,16 +88,21 @@ class RouteTable(Generic[LinkT]):
         self.rebuild()
         directory.subscribe(self.rebuild)
 
-    def link(self, region: str) -> LinkT:
+    def link(self, region: str, via: Sequence[str] = ()) -> LinkT:
         """Return the way to a region.
 
         Args:
             region: six digits of GB/T 2260.
+            via: hubs that the question has passed.
 
         Raises:
             RpcFailure: ``UNKNOWN_REGION`` or ``REGION_SUSPENDED``.
         """
         route = longest_prefix(region, self._routes)
+        if route is None and self._upward is not None:
+            above: LinkT | None = self._upward.link(region, via)
+            if above is not None:
+                return above
         if route is None:
             raise RpcFailure("UNKNOWN_REGION", "no active adapter serves this region")
         if route.link is None:

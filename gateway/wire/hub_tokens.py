@@ -34,6 +34,9 @@ GRANT_METADATA_KEY: Final = "hutong-grant"
 EXCHANGE_SCOPE: Final = "exchange.query"
 """The scope that asking needs."""
 
+MAX_VIA: Final = 16
+"""Hubs that a question may pass, as ``DescribeResponse.superiors``."""
+
 MAX_TOKEN_BYTES: Final = 4096
 """As ``hutong.v1.CallerGrant.grant``; ours take about 600 bytes."""
 
