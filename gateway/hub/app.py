@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from hutong.v1 import exchange_pb2
-from hutong.v1.feed_service_pb2_grpc import add_FeedServiceServicer_to_server
 from hutong.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 
 from gateway.attestation.keys import signing_key_to_jwk
@@ -42,15 +41,17 @@ from gateway.hub.exchange_service import (
     exchange_handler,
 )
 from gateway.hub.feed_log import HubFeed
-from gateway.hub.feed_service import FEED_SERVICE, FeedService
+from gateway.hub.feed_service import FEED_SERVICE, FeedService, feed_handler
 from gateway.hub.http_door import HttpDoor
 from gateway.hub.hub_metrics import HubCollector
 from gateway.hub.keys import HubKeys, load_hub_keys
 from gateway.hub.mirror import StoreMirror
 from gateway.hub.oauth import TokenIssuer
+from gateway.hub.readers import Readers
 from gateway.hub.registry import Registry
 from gateway.hub.registry_service import REGISTRY_SERVICE, RegistryService
 from gateway.hub.routes import RouteTable
+from gateway.hub.status_lists import StatusLists
 from gateway.store import Store, StoreError, UsageRow
 from gateway.trust import make_anchor
 from gateway.wire.channel import open_channel
@@ -65,7 +66,9 @@ if TYPE_CHECKING:
 
     from gateway.hub.accounting import UsageRow as Sum
     from gateway.hub.directory import AdapterRecord
+    from gateway.hub.feed_watch import ServedFeed
     from gateway.hub.settings import HubSettings
+    from gateway.store.wakeups import Wakeups
 
 ALONE_FOLLOW_SECONDS: Final = 5.0
 """On a database of our own nothing happens behind our back; a look now and then
@@ -135,6 +138,7 @@ class Hub:
         self._keys = keys
         self._clock = clock
         self._is_ready = False
+        self.wakeups: Wakeups | None = None
         self.feed = HubFeed(
             hub_urn=settings.urn,
             key=keys.feed,
@@ -143,6 +147,9 @@ class Hub:
             watcher_queue=settings.feed.watcher_queue,
             stall_seconds=settings.feed.stall_seconds,
         )
+        self.feeds: dict[str, ServedFeed] = {settings.urn: self.feed}
+        self.status_lists = StatusLists(store)
+        self.readers = Readers(clock)
         self.mirror = StoreMirror(
             store, self.feed, retention_entries=settings.feed.retention_entries
         )
@@ -210,7 +217,14 @@ class Hub:
         server = self._server
         server.add_handler(EXCHANGE_SERVICE, exchange_handler(exchange))
         server.add(REGISTRY_SERVICE, add_RegistryServiceServicer_to_server, registry_service)
-        server.add(FEED_SERVICE, add_FeedServiceServicer_to_server, FeedService(self.feed))
+        feed_service = FeedService(
+            settings.urn,
+            self.feeds,
+            status_lists=self.status_lists,
+            access=access,
+            readers=self.readers,
+        )
+        server.add_handler(FEED_SERVICE, feed_handler(feed_service))
         server.on_drain(exchange.drain)
         server.on_drain(self.feed.close)
         server.on_drain(self._begin_drain)
@@ -230,8 +244,7 @@ class Hub:
                 clock=self._clock,
             )
         )
-        seconds = settings.feed.follow_seconds if self.store.is_shared else ALONE_FOLLOW_SECONDS
-        await _background(stack, self.mirror.follow(seconds))
+        await self._follow_store(stack)
         await _background(stack, self._forget_proofs())
         self._is_ready = True
         _log.info(
@@ -262,6 +275,15 @@ class Hub:
         # A hub without a public address is one on this machine.
         hosts = dict.fromkeys(("localhost", "127.0.0.1", self._settings.http.host))
         return tuple(f"https://{host}:{self.http_port}" for host in hosts)
+
+    async def _follow_store(self, stack: AsyncExitStack) -> None:
+        self.wakeups = self.store.wakeups()
+        if self.wakeups is None:
+            await _background(stack, self.mirror.follow(ALONE_FOLLOW_SECONDS))
+            return
+        await _background(stack, self.wakeups.run())
+        seconds = self._settings.feed.follow_seconds
+        await _background(stack, self.mirror.follow(seconds, self.wakeups))
 
     def _begin_drain(self) -> None:
         self._is_ready = False

@@ -15,13 +15,11 @@ remembers: a store that was cut, edited or mixed with another's is refused.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import TrustError
-from gateway.hub.errors import RegistryError
-from gateway.hub.feed_watch import Watcher, in_frames
+from gateway.hub.feed_watch import Snapshot, Watchers
 from gateway.store import FeedRow, StoreCorruptError
 from gateway.trust import FeedEntry, FeedKind, FeedLog, verify_entry
 from gateway.trust.replica import FeedReplica
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.attestation.keys import SigningKey
+    from gateway.hub.feed_watch import Watcher
     from gateway.store import FeedStateRow
     from gateway.trust import TrustAnchor
 
@@ -40,19 +39,6 @@ HEAD_SECONDS: Final = 1
 
 Change = tuple[FeedKind, str, dict[str, Any]]
 """Kind, subject and body of an entry to come."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The state in full.
-
-    Attributes:
-        manifest: signed, fixes which entries follow.
-        entries: live entries in order of their sequence numbers.
-    """
-
-    manifest: str
-    entries: tuple[str, ...]
 
 
 class HubFeed:
@@ -80,17 +66,34 @@ class HubFeed:
         self._key = key
         self._anchor = anchor
         self._clock = clock
-        self._watcher_queue = watcher_queue
-        self._stall_seconds = stall_seconds
         self._log = FeedLog(hub_urn)
         self._replica = FeedReplica(anchor)
         self._floor = 0
         # The tokens of floor + 1, floor + 2, … to the newest.
         self._tail: list[str] = []
-        self._watchers: set[Watcher] = set()
+        self._watchers = Watchers(watcher_queue, stall_seconds)
         self._head: tuple[datetime, int, str] | None = None
         self._snapshot: tuple[datetime, int, Snapshot] | None = None
-        self._is_closed = False
+
+    @property
+    def hub(self) -> str:
+        """URN of the hub."""
+        return self._log.hub
+
+    @property
+    def as_of(self) -> datetime:
+        """Now: this hub vouches for its own feed at any moment."""
+        return self._clock()
+
+    @property
+    def connected(self) -> bool:
+        """Always: it is this hub's own."""
+        return True
+
+    @property
+    def is_superior(self) -> bool:
+        """Never: it is this hub's own."""
+        return False
 
     @property
     def sequence(self) -> int:
@@ -139,14 +142,11 @@ class HubFeed:
         self._log, self._replica = log, replica
         if is_whole:
             self._tail = [row.token for row in rows if row.sequence > state.floor]
-            for watcher in self._watchers:
-                watcher.cut()
+            self._watchers.cut()
         else:
             tokens = tuple(row.token for row in rows)
             self._tail.extend(tokens)
-            for frame in in_frames(tokens):
-                for watcher in self._watchers:
-                    watcher.push(frame)
+            self._watchers.push(tokens)
             del self._tail[: state.floor - self._floor]
         self._floor = state.floor
 
@@ -230,26 +230,18 @@ class HubFeed:
         Raises:
             RegistryError: SEQUENCE_AHEAD, SHUTTING_DOWN.
         """
-        if self._is_closed:
-            raise RegistryError("the hub is stopping", code="SHUTTING_DOWN")
-        if after > self.sequence:
-            raise RegistryError("the feed has no such sequence number", code="SEQUENCE_AHEAD")
-        if after < self._floor:
+        watcher = self._watchers.begin(after, task, sequence=self.sequence, floor=self._floor)
+        if watcher is None:
             return None
-        watcher = Watcher(self._watcher_queue, self._stall_seconds, task)
-        self._watchers.add(watcher)
         return watcher, tuple(self._tail[after - self._floor :])
 
     def unwatch(self, watcher: Watcher) -> None:
         """Stop watching."""
-        watcher.release()
-        self._watchers.discard(watcher)
+        self._watchers.end(watcher)
 
     def close(self) -> None:
         """End every watcher's stream; the hub is stopping."""
-        self._is_closed = True
-        for watcher in self._watchers:
-            watcher.end()
+        self._watchers.close()
 
     def _verify(self, row: FeedRow) -> FeedEntry:
         try:

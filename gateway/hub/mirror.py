@@ -10,6 +10,7 @@ failed or half-seen commit cannot leave the two apart for longer than one look.
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.hub.feed_log import Change, HubFeed
     from gateway.store import Loaded, Store, WriteTransaction
+    from gateway.store.wakeups import Wakeups
 
 T = TypeVar("T")
 
@@ -72,14 +74,27 @@ class StoreMirror:
         async with self._refreshing:
             await self._catch_up(self._store.load)
 
-    async def follow(self, seconds: float) -> None:
+    async def follow(
+        self,
+        seconds: float,
+        wakeups: Wakeups | None = None,
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         """Refresh for ever: for a store that other processes write to.
 
         Args:
-            seconds: pause between two looks.
+            seconds: longest pause between two looks, when no notice comes.
+            wakeups: notices of what others wrote; None: there are none.
+            jitter: a number in [0, 1): processes that started together do not look
+                together.
         """
         while True:
-            await asyncio.sleep(seconds)
+            pause = seconds * (1 - jitter() / 2)
+            if wakeups is None:
+                await asyncio.sleep(pause)
+            else:
+                await wakeups.wait(pause)
             try:
                 await self.refresh()
             except HutongError as error:

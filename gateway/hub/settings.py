@@ -97,8 +97,9 @@ class FeedSettings(SettingsTable):
     """Frames that wait for one slow reader before it is cut and must start over."""
     stall_seconds: float = Field(default=20.0, gt=0)
     """How long a cut reader may block its stream before the stream is ended."""
-    follow_seconds: float = Field(default=0.25, gt=0, le=60)
-    """How often a hub on a shared database looks for what another process wrote."""
+    follow_seconds: float = Field(default=30.0, gt=0, le=300)
+    """Longest a hub on a shared database goes without looking for what another process
+    wrote. Notices of the database make it look at once; this is for lost ones."""
 
 
 class TlsSettings(SettingsTable):

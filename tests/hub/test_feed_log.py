@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import HutongError
 from gateway.hub.feed_log import HubFeed
-from gateway.hub.feed_watch import FRAME_BYTES, Watcher, in_frames
+from gateway.hub.feed_watch import FRAME_BYTES, Watcher, entries_frame, in_frames
 from gateway.store import FeedRow, FeedStateRow, StoreCorruptError
 from gateway.trust import FeedError, MemberState, authority_change, make_anchor
 from gateway.trust.replica import FeedReplica
@@ -233,7 +233,7 @@ async def test_a_watcher_gets_every_new_entry(table: Table) -> None:
     waiting = asyncio.create_task(watcher.next(5))
     await asyncio.sleep(0)
     table.publish(HANGZHOU, GUANGZHOU)
-    assert await waiting == tuple(row.token for row in table.rows[-2:])
+    assert await waiting == entries_frame(row.token for row in table.rows[-2:])
     table.feed.unwatch(watcher)
     assert table.feed.watchers == 0
 
@@ -245,7 +245,7 @@ async def test_a_slow_watcher_is_cut_and_hinders_nobody(table: Table) -> None:
     quick = table.feed.watch(4, None)
     assert slow is not None
     assert quick is not None
-    for _ in range(table.feed._watcher_queue + 1):
+    for _ in range(table.feed._watchers.limit + 1):
         table.publish(HANGZHOU)
         assert await quick[0].next(1) is not None
     assert slow[0].is_cut
@@ -258,11 +258,11 @@ async def test_a_slow_watcher_is_cut_and_hinders_nobody(table: Table) -> None:
 async def test_a_cut_watcher_that_blocks_is_ended() -> None:
     blocked = asyncio.create_task(asyncio.Event().wait())
     watcher = Watcher(limit=1, stall_seconds=0, task=blocked)
-    watcher.push(("a",))
-    watcher.push(("b",))
+    watcher.push(b"a")
+    watcher.push(b"b")
     with pytest.raises(asyncio.CancelledError):
         await blocked
-    watcher.push(("c",))
+    watcher.push(b"c")
     assert await watcher.next(1) is None
 
 

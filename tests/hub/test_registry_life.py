@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.hub.feed_watch import entries_frame
 from gateway.store import Store
 from gateway.trust import MemberState
 from tests.hub.hub_world import (
@@ -80,7 +81,7 @@ async def test_what_one_process_commits_reaches_the_watchers_of_another(dsn: str
         assert begun is not None
         await writer.active(region())
         frame = await begun[0].next(20)
-        assert frame == writer.feed.snapshot().entries
+        assert frame == entries_frame(writer.feed.snapshot().entries)
         assert reader.registry.members.adapters()[0].authority == HANGZHOU
         following.cancel()
 
