@@ -140,6 +140,10 @@ def render(result: Result, console: Console, *, shown: Document | None = None) -
         facts.add_row(
             "reason 理由", Text.assemble((reason.code, "cyan"), f"\n{reason.zh}\n{reason.en}")
         )
+    for warning in decision.warnings:
+        facts.add_row(
+            "warning 提醒", Text.assemble((warning.code, "yellow"), f"\n{warning.zh}\n{warning.en}")
+        )
     facts.add_row("ages 时效", ages_line(decision.ages))
     facts.add_row("policy 政策", _policy_line(decision))
     facts.add_row("path 方式", f"{result.path}, {result.milliseconds:.0f} ms")
@@ -180,10 +184,11 @@ def _report(code: UnifiedCode) -> Text:
 
 
 def ages_line(ages: Ages) -> str:
-    """The three ages in both languages."""
+    """The four ages in both languages."""
     named = (
         ("trust", "信任", ages.trust_seconds),
         ("policy", "政策", ages.policy_seconds),
+        ("status", "撤销", ages.status_seconds),
         ("source", "来源", ages.source_seconds),
     )
     english = " · ".join(

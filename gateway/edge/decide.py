@@ -371,6 +371,8 @@ class Pipeline:
                     policy_seconds=decision.ages.policy_seconds,
                     source_seconds=decision.ages.source_seconds,
                     milliseconds=round(result.milliseconds, 3),
+                    status_seconds=decision.ages.status_seconds,
+                    warnings=tuple(warning.code for warning in decision.warnings),
                 )
             )
         except OSError as error:

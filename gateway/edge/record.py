@@ -44,6 +44,8 @@ class DecisionRecord:
         policy_seconds: age of the policy; None: unknown.
         source_seconds: age of the source's record; None: there was no report.
         milliseconds: from presentation to verdict.
+        status_seconds: age of the issuer's word on revocations; None: unknown.
+        warnings: stable codes of what the decision warned of.
     """
 
     at: datetime
@@ -57,9 +59,11 @@ class DecisionRecord:
     policy_seconds: int | None
     source_seconds: int | None
     milliseconds: float
+    status_seconds: int | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in (self.verdict, *self.reasons):
+        for name in (self.verdict, *self.reasons, *self.warnings):
             # A code is a name of ours; anything else could be somebody's data.
             if _CODE.fullmatch(name) is None:
                 raise ValueError("a verdict or reason is not a stable code")

@@ -68,6 +68,8 @@ class ResultRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source_seconds: int | None
     decided_at: str
     milliseconds: float
+    status_seconds: int | None = None
+    warnings: list[str] = []
 
     @property
     def is_answered(self) -> bool:
@@ -81,6 +83,14 @@ class ResultRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 COLUMNS: Final = ResultRow.__struct_fields__
+_MAY_BE_EMPTY: Final = (
+    "days",
+    "origin",
+    "trust_seconds",
+    "policy_seconds",
+    "source_seconds",
+    "status_seconds",
+)
 
 
 def result_row(row: ManifestRow, result: Result) -> ResultRow:
@@ -101,6 +111,8 @@ def result_row(row: ManifestRow, result: Result) -> ResultRow:
         source_seconds=decision.ages.source_seconds,
         decided_at=result.decided_at.isoformat(timespec="seconds"),
         milliseconds=round(result.milliseconds, 1),
+        status_seconds=decision.ages.status_seconds,
+        warnings=[warning.code for warning in decision.warnings],
     )
 
 
@@ -212,6 +224,7 @@ def _encode(row: ResultRow, result_format: ResultFormat) -> bytes:
         return msgspec.json.encode(row) + b"\n"
     members: dict[str, Any] = msgspec.structs.asdict(row)
     members["reasons"] = " ".join(row.reasons)
+    members["warnings"] = " ".join(row.warnings)
     return _csv_line("" if members[name] is None else str(members[name]) for name in COLUMNS)
 
 
@@ -233,7 +246,8 @@ def _parse_csv(text: str) -> list[ResultRow]:
     for fields in reader:
         members: dict[str, Any] = dict(zip(COLUMNS, fields, strict=True))
         members["reasons"] = members["reasons"].split()
-        for name in ("days", "origin", "trust_seconds", "policy_seconds", "source_seconds"):
+        members["warnings"] = members["warnings"].split()
+        for name in _MAY_BE_EMPTY:
             members[name] = members[name] or None
         rows.append(msgspec.convert(members, ResultRow, strict=False))
     return rows

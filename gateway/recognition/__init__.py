@@ -9,15 +9,16 @@ shipped with the package. Two functions carry it::
 
 from __future__ import annotations
 
-from gateway.recognition.decision import (
+from gateway.recognition.decision import decide
+from gateway.recognition.evidence import (
     Ages,
     Decision,
     Evidence,
     OutcomeEvidence,
     RefusedEvidence,
     VerifiedEvidence,
-    decide,
 )
+from gateway.recognition.freshness import Freshness, Replay, ReplayVerdict, Steps
 from gateway.recognition.loading import (
     MAX_POLICY_BYTES,
     load_policy,
@@ -44,6 +45,7 @@ __all__ = [
     "Ages",
     "Decision",
     "Evidence",
+    "Freshness",
     "Match",
     "OutcomeEvidence",
     "Policy",
@@ -51,7 +53,10 @@ __all__ = [
     "Reason",
     "ReasonError",
     "RefusedEvidence",
+    "Replay",
+    "ReplayVerdict",
     "Rule",
+    "Steps",
     "Verdict",
     "VerifiedEvidence",
     "Words",

@@ -10,7 +10,10 @@ It fails closed on its own account, whatever the policy says:
 * a green code past its own end, or the end of its declaration, is the outcome
   that says so, not green; past its end, no other level is admitted either;
 * records that differ in level are never admitted;
-* trust or policy that is too old, or of unknown age, refers to a person;
+* trust, policy or status that is too old, or of unknown age, refers to a person or
+  refuses, in the steps of the policy (:mod:`.freshness`);
+* what the issuer has revoked or put on hold is refused, unless a rule names that
+  very code; how old the knowledge is changes nothing about it;
 * a record that the source has not updated for too long is not admitted;
 * what lies further in the future than clocks differ has no age at all;
 * an itinerary shown beside a code can only be weighed with it: without a verified
@@ -23,12 +26,26 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from gateway.codes.divisions import DivisionError, contains
 from gateway.codes.levels import Level, Outcome
 from gateway.errors import InternalError
 from gateway.recognition import reasons as catalogue
+from gateway.recognition.evidence import (
+    Ages,
+    Decision,
+    Evidence,
+    OutcomeEvidence,
+    RefusedEvidence,
+    VerifiedEvidence,
+)
+from gateway.recognition.freshness import (
+    CLOCK_LEEWAY_SECONDS,
+    Findings,
+    judge_ages,
+    judge_repeat,
+)
 from gateway.recognition.prefixes import in_prefixes
 from gateway.recognition.rules import ANY_REFUSAL, Rule, Verdict
 
@@ -39,11 +56,10 @@ if TYPE_CHECKING:
     from gateway.codes.itinerary import Itinerary
     from gateway.codes.unified import UnifiedCode
     from gateway.recognition.policy import Policy
-    from gateway.recognition.reasons import Reason, Words
+    from gateway.recognition.reasons import Reason
 
-CLOCK_LEEWAY_SECONDS: Final = 300
-"""How far ahead a platform's clock may run before its times mean nothing. Our
-choice: the clocks of offices without time servers, not of attackers."""
+REVOKED: Final = frozenset({"ATTESTATION_REVOKED", "ATTESTATION_ON_HOLD"})
+"""Refusals that are the issuer's own word about the attestation, and refuse by themselves."""
 
 EXPIRY_LEEWAY_SECONDS: Final = 120
 """An attestation that the verifier just accepted must not expire on the way here:
@@ -57,115 +73,6 @@ _DAY_SECONDS: Final = 86_400
 """An itinerary may count today, which ends tonight."""
 
 _AUDIENCE: Final = "urn:hutong:region:"
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedEvidence:
-    """An attestation that the strict verifier accepted for this region.
-
-    Attributes:
-        attestation: what it verified.
-    """
-
-    attestation: Attestation
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeEvidence:
-    """An answer that is not a level.
-
-    Attributes:
-        outcome: which.
-        origin: six digits of the region asked; None: not known.
-        itinerary: places, only with EVIDENCE_ONLY, where the system tells them.
-    """
-
-    outcome: Outcome
-    origin: str | None
-    itinerary: Itinerary | None = None
-
-    def __repr__(self) -> str:
-        """Without what was answered about a person."""
-        return f"OutcomeEvidence(origin={self.origin!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedEvidence:
-    """Evidence that does not hold, or a question that was refused.
-
-    Attributes:
-        code: of the ``HutongError``, or the name of the ``ErrorReason``.
-        origin: six digits of the region asked; None: not known.
-    """
-
-    code: str
-    origin: str | None
-
-
-Evidence: TypeAlias = VerifiedEvidence | OutcomeEvidence | RefusedEvidence
-
-
-@dataclass(frozen=True, slots=True)
-class Ages:
-    """How old what a decision rests on is, in seconds; None: not known.
-
-    Attributes:
-        trust_seconds: the newest verified word of the hub.
-        policy_seconds: the newest confirmation of the policy.
-        source_seconds: the last update of the platform's record. ``decide``
-            reckons it from a verified report; the older of both counts.
-    """
-
-    trust_seconds: int | None
-    policy_seconds: int | None
-    source_seconds: int | None = None
-
-    def to_json(self) -> dict[str, int | None]:
-        """The three ages under their names."""
-        return {
-            "trust_seconds": self.trust_seconds,
-            "policy_seconds": self.policy_seconds,
-            "source_seconds": self.source_seconds,
-        }
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Decision:
-    """What the policy says.
-
-    Attributes:
-        verdict: what to do.
-        days: of observation; None with every other verdict.
-        conditions: of an admission with conditions; else empty.
-        reasons: the most telling first; never empty.
-        policy_id: the policy applied.
-        rule_id: the rule that matched; None: none did.
-        ages: of everything it rests on.
-    """
-
-    verdict: Verdict
-    days: int | None
-    conditions: tuple[Words, ...]
-    reasons: tuple[Reason, ...]
-    policy_id: str
-    rule_id: str | None
-    ages: Ages
-
-    def __repr__(self) -> str:
-        """Without what was decided about a person."""
-        return f"Decision(policy_id={self.policy_id!r}, …)"
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value: verdict, days, conditions, reasons, policy, rule, ages."""
-        return {
-            "verdict": self.verdict.value,
-            "days": self.days,
-            "conditions": [condition.to_json() for condition in self.conditions],
-            "reasons": [reason.to_json() for reason in self.reasons],
-            "policy": self.policy_id,
-            "rule": self.rule_id,
-            "ages": self.ages.to_json(),
-        }
 
 
 class _Subject(StrEnum):
@@ -198,6 +105,7 @@ def decide(
     now: datetime,
     ages: Ages,
     itinerary: Itinerary | None = None,
+    elsewhere_seconds: int | None = None,
 ) -> Decision:
     """Apply a policy.
 
@@ -205,33 +113,89 @@ def decide(
         policy: of the destination region.
         evidence: what the checkpoint holds in hand.
         now: aware.
-        ages: as the checkpoint knows them.
+        ages: as the checkpoint knows them. Without a status age, that of an
+            attestation that names no status list is reckoned from its ``iat``.
         itinerary: what a travel card shown beside the code says; None: none was
             shown, or it could not be checked.
+        elsewhere_seconds: how long before or after another checkpoint reported the
+            same attestation; None: none did, or that is not known.
     """
     if now.tzinfo is None:
         raise InternalError("a decision needs a moment with a zone")
     case = replace(_case(policy, evidence, now), itinerary=_current(itinerary, now))
-    known = [age for age in (ages.source_seconds, case.source_age) if age is not None]
-    ages = Ages(ages.trust_seconds, ages.policy_seconds, max(known) if known else None)
+    ages = _all_ages(ages, evidence, case, now)
     subject = case.outcome if case.code is None else case.code.level
     rule = next((rule for rule in policy.rules_about(subject) if _matches(rule, case)), None)
+    if case.refusal in REVOKED and not _names(rule, case.refusal):
+        return Decision(Verdict.REFUSE, None, (), case.reasons, policy.id, None, ages)
     own = () if rule is None or rule.reason is None else (rule.reason,)
     reasons = (*own, *case.reasons) if rule is not None else (*case.reasons, catalogue.NO_RULE)
-    doubts = _doubts(policy, now, ages)
-    if rule is not None and rule.verdict.admits and not _is_fresh(ages, policy):
-        doubts = (*doubts, catalogue.SOURCE_TOO_OLD)
-    if rule is None or doubts:
+    admits = rule is not None and rule.verdict.admits
+    found = _findings(policy, evidence, now, ages, admits=admits)
+    if elsewhere_seconds is not None and policy.replay is not None:
+        judge_repeat(found, policy.replay, elsewhere_seconds, admits=admits)
+    rule_id = None if rule is None else rule.id
+    if found.refusals or found.doubts or rule is None:
         return Decision(
-            Verdict.REFER,
+            Verdict.REFUSE if found.refusals else Verdict.REFER,
             None,
             (),
-            (*doubts, *reasons),
+            (*found.refusals, *found.doubts, *reasons),
             policy.id,
-            None if rule is None else rule.id,
+            rule_id,
             ages,
+            found.warnings,
         )
-    return Decision(rule.verdict, rule.days, rule.conditions, reasons, policy.id, rule.id, ages)
+    return Decision(
+        rule.verdict,
+        rule.days,
+        rule.conditions,
+        reasons,
+        policy.id,
+        rule_id,
+        ages,
+        found.warnings,
+    )
+
+
+def _all_ages(ages: Ages, evidence: Evidence, case: _Case, now: datetime) -> Ages:
+    """The ages, with those that only the evidence tells."""
+    known = [age for age in (ages.source_seconds, case.source_age) if age is not None]
+    status = ages.status_seconds
+    if status is None and isinstance(evidence, VerifiedEvidence):
+        attestation = evidence.attestation
+        if not names_status(attestation):
+            status = int((now - attestation.issued_at).total_seconds())
+    return Ages(ages.trust_seconds, ages.policy_seconds, max(known) if known else None, status)
+
+
+def names_status(attestation: Attestation) -> bool:
+    """Whether an attestation names a status list that has to be looked into."""
+    return getattr(attestation, "status", None) is not None
+
+
+def _names(rule: Rule | None, refusal: str | None) -> bool:
+    """Whether a rule is about this very refusal."""
+    return rule is not None and rule.match.refusals is not None and refusal in rule.match.refusals
+
+
+def _findings(
+    policy: Policy, evidence: Evidence, now: datetime, ages: Ages, *, admits: bool
+) -> Findings:
+    """What speaks against following the rule, of what the decision rests on."""
+    found = judge_ages(
+        policy.ages,
+        policy.freshness,
+        ages,
+        needs_status=(
+            isinstance(evidence, VerifiedEvidence) and names_status(evidence.attestation)
+        ),
+    )
+    if not policy.in_force(now):
+        found.doubts = (*found.doubts, catalogue.POLICY_NOT_IN_FORCE)
+    if admits and not _is_fresh(ages, policy):
+        found.doubts = (*found.doubts, catalogue.SOURCE_TOO_OLD)
+    return found
 
 
 def _current(itinerary: Itinerary | None, now: datetime) -> Itinerary | None:
@@ -240,32 +204,6 @@ def _current(itinerary: Itinerary | None, now: datetime) -> Itinerary | None:
         return None
     age = (now - itinerary.as_of).total_seconds()
     return itinerary if -_DAY_SECONDS <= age <= ITINERARY_HOURS * 3600 else None
-
-
-def _doubts(policy: Policy, now: datetime, ages: Ages) -> tuple[Reason, ...]:
-    """Why no rule may be followed without a person."""
-    doubts = []
-    for age, limit, unknown, too_old in (
-        (
-            ages.trust_seconds,
-            policy.ages.trust,
-            catalogue.TRUST_AGE_UNKNOWN,
-            catalogue.TRUST_TOO_OLD,
-        ),
-        (
-            ages.policy_seconds,
-            policy.ages.policy,
-            catalogue.POLICY_AGE_UNKNOWN,
-            catalogue.POLICY_TOO_OLD,
-        ),
-    ):
-        if age is None or age < -CLOCK_LEEWAY_SECONDS:
-            doubts.append(unknown)
-        elif age > limit * 3600:
-            doubts.append(too_old)
-    if not policy.in_force(now):
-        doubts.append(catalogue.POLICY_NOT_IN_FORCE)
-    return tuple(doubts)
 
 
 def _is_fresh(ages: Ages, policy: Policy) -> bool:

@@ -8,6 +8,9 @@ A document looks like this (see also the policies shipped in ``policies/``)::
     valid_from: 2020-04-08          # date or time with offset
     valid_until: 2020-05-08         # exclusive; leave out: until replaced
     ages: {trust_hours: 24, policy_hours: 72, source_hours: 36}   # each 1 to 744
+    freshness:                      # may be left out, as any part of it; increasing hours
+      trust: {warn_hours: 6, refer_hours: 24, refuse_hours: 168}    # also policy, status
+    replay: {minutes: 30, verdict: refer}       # 1 to 1440; warn, refer or refuse
     rules:                          # 1 to 200; the first that matches decides
       - id: green-zhejiang          # unique; lower case, digits, hyphens
         when:                       # every condition given must hold; {}: anything
@@ -47,6 +50,15 @@ from gateway.codes.divisions import DivisionError, division_prefix, parse_divisi
 from gateway.codes.document_reader import Cursor
 from gateway.codes.levels import Basis, Level, Outcome
 from gateway.codes.yamldoc import Problem, YamlDocument, YamlError, parse_yaml
+from gateway.recognition.freshness import (
+    MAX_REPLAY_MINUTES,
+    STEP_NAMES,
+    SUBJECTS,
+    Freshness,
+    Replay,
+    ReplayVerdict,
+    Steps,
+)
 from gateway.recognition.itinerary_match import ItineraryMatch
 from gateway.recognition.policy import MAX_AGE_HOURS, MAX_RULES, POLICY_ID, AgeLimits, Policy
 from gateway.recognition.reachability import unreachable_rules
@@ -138,13 +150,15 @@ def _read(document: YamlDocument, problems: list[Problem]) -> Policy | None:
     if valid_from is not None and valid_until is not None and valid_until <= valid_from:
         top.note("is not after valid_from", "write a later moment", "valid_until")
     ages = _ages(top)
+    freshness = _freshness(top, ages)
+    replay = _replay(top.member("replay"))
     rules = _rules(top, problems)
     top.done()
     if problems or policy_id is None or region is None or name is None:
         return None
     if valid_from is None or ages is None:
         return None
-    return Policy(policy_id, region, name, valid_from, valid_until, ages, rules)
+    return Policy(policy_id, region, name, valid_from, valid_until, ages, rules, freshness, replay)
 
 
 def _ages(top: Cursor) -> AgeLimits | None:
@@ -159,6 +173,34 @@ def _ages(top: Cursor) -> AgeLimits | None:
     if trust is None or policy is None or source is None:
         return None
     return AgeLimits(trust, policy, source)
+
+
+def _freshness(top: Cursor, ages: AgeLimits | None) -> Freshness | None:
+    cursor = top.member("freshness")
+    if cursor is None:
+        return None
+    steps: dict[str, Steps | None] = {}
+    for subject in SUBJECTS:
+        inner = cursor.member(subject)
+        steps[subject] = None
+        if inner is not None:
+            steps[subject] = Steps(*(inner.integer(name, 1, MAX_AGE_HOURS) for name in STEP_NAMES))
+            inner.done()
+    cursor.done()
+    freshness = Freshness(**steps)
+    if ages is not None:
+        for path, message, fix in freshness.faults(ages, MAX_AGE_HOURS):
+            top.note(message, fix, *path)
+    return freshness
+
+
+def _replay(cursor: Cursor | None) -> Replay | None:
+    if cursor is None:
+        return None
+    minutes = cursor.integer("minutes", 1, MAX_REPLAY_MINUTES, required=True)
+    verdict = cursor.choice("verdict", ReplayVerdict)
+    cursor.done()
+    return None if minutes is None or verdict is None else Replay(minutes, verdict)
 
 
 def _rules(top: Cursor, problems: list[Problem]) -> tuple[Rule, ...]:

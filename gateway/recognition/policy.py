@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.codes.divisions import DivisionError, parse_division
 from gateway.codes.levels import Level, Outcome
 from gateway.codes.yamldoc import Problem
+from gateway.recognition.freshness import MAX_REPLAY_MINUTES
 from gateway.recognition.rules import PolicyError, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from gateway.recognition.freshness import Freshness, Replay
     from gateway.recognition.reasons import Words
 
 MAX_RULES: Final = 200
@@ -68,6 +70,8 @@ class Policy:
         valid_until: UTC, exclusive; None: until replaced.
         ages: how old what a decision rests on may be.
         rules: in order; the first that matches decides.
+        freshness: steps by age; None: the limits of ``ages`` alone.
+        replay: what follows from a repeat elsewhere; None: nothing, and none is asked for.
     """
 
     id: str
@@ -77,6 +81,8 @@ class Policy:
     valid_until: datetime | None
     ages: AgeLimits
     rules: tuple[Rule, ...]
+    freshness: Freshness | None = None
+    replay: Replay | None = None
     _by_subject: Mapping[Level | Outcome | None, tuple[Rule, ...]] = field(
         init=False, repr=False, compare=False
     )
@@ -115,6 +121,20 @@ class Policy:
             )
         if len({rule.id for rule in self.rules}) != len(self.rules):
             problems.append(Problem(0, "rules", "two rules share an id", "rename one"))
+        if self.freshness is not None:
+            problems += [
+                Problem(0, ".".join(path), message, fix)
+                for path, message, fix in self.freshness.faults(self.ages, MAX_AGE_HOURS)
+            ]
+        if self.replay is not None and not 1 <= self.replay.minutes <= MAX_REPLAY_MINUTES:
+            problems.append(
+                Problem(
+                    0,
+                    "replay.minutes",
+                    f"not 1 to {MAX_REPLAY_MINUTES} minutes",
+                    f"write 1 to {MAX_REPLAY_MINUTES}",
+                )
+            )
         if problems:
             raise PolicyError(problems)
 
@@ -141,6 +161,10 @@ class Policy:
             "policy_hours": self.ages.policy,
             "source_hours": self.ages.source,
         }
+        if self.freshness is not None:
+            document["freshness"] = self.freshness.to_document()
+        if self.replay is not None:
+            document["replay"] = self.replay.to_document()
         document["rules"] = [rule.to_document() for rule in self.rules]
         return document
 

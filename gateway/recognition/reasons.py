@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.errors import CallerError
 from gateway.recognition.refusal_words import REFUSALS
@@ -179,6 +179,49 @@ POLICY_AGE_UNKNOWN: Final = Reason(
     "本机不知道互认政策的新旧，请人工核验。",
     "This checkpoint cannot tell how old its policy is; a person decides.",
 )
+STATUS_TOO_OLD: Final = Reason(
+    "STATUS_TOO_OLD",
+    "签发地的撤销名单太久没有更新，请人工核验。",
+    "The issuer's word on revocations is too old to decide on; a person decides.",
+)
+TRUST_AGEING: Final = Reason(
+    "TRUST_AGEING",
+    "本机的信任数据有些旧了，请尽快联网同步。",
+    "This checkpoint's trust data is getting old; synchronise soon.",
+)
+POLICY_AGEING: Final = Reason(
+    "POLICY_AGEING",
+    "本地互认政策有一段时间没有确认，请尽快联网同步。",
+    "The recognition policy was not confirmed for a while; synchronise soon.",
+)
+STATUS_AGEING: Final = Reason(
+    "STATUS_AGEING",
+    "签发地的撤销名单有些旧了，其后的撤销本机并不知道。",
+    "The issuer's word on revocations is getting old; later ones are not known here.",
+)
+TRUST_BEYOND_USE: Final = Reason(
+    "TRUST_BEYOND_USE",
+    "本机的信任数据过于陈旧，政策规定不得据此放行；这不代表健康状态异常。",
+    "This checkpoint's trust data is too old for the policy to let anyone pass; this says "
+    "nothing about health.",
+)
+POLICY_BEYOND_USE: Final = Reason(
+    "POLICY_BEYOND_USE",
+    "本地互认政策过久没有确认，不得据此放行；这不代表健康状态异常。",
+    "The recognition policy was not confirmed for too long to let anyone pass; this says "
+    "nothing about health.",
+)
+STATUS_BEYOND_USE: Final = Reason(
+    "STATUS_BEYOND_USE",
+    "签发地的撤销名单过于陈旧，不得据此放行；请重新获取凭证。",
+    "The issuer's word on revocations is too old to let anyone pass; fetch a new attestation.",
+)
+SEEN_ELSEWHERE: Final = Reason(
+    "SEEN_ELSEWHERE",
+    "同一凭证不久前在另一查验点出示过，请人工核对持证人。",
+    "The same attestation was shown at another checkpoint a short time ago; a person compares "
+    "the holder.",
+)
 POLICY_NOT_IN_FORCE: Final = Reason(
     "POLICY_NOT_IN_FORCE",
     "本地互认政策此刻未生效，请人工核验。",
@@ -199,6 +242,24 @@ NO_RULE: Final = Reason(
     "互认政策没有对应的规定，请人工核验。",
     "No rule of the policy covers this; a person decides.",
 )
+
+
+class AgeReasons(NamedTuple):
+    """What is said of an age: not known, and beyond each step."""
+
+    unknown: Reason
+    ageing: Reason
+    too_old: Reason
+    beyond_use: Reason
+
+
+AGE_REASONS: Final = {
+    "TRUST": AgeReasons(TRUST_AGE_UNKNOWN, TRUST_AGEING, TRUST_TOO_OLD, TRUST_BEYOND_USE),
+    "POLICY": AgeReasons(POLICY_AGE_UNKNOWN, POLICY_AGEING, POLICY_TOO_OLD, POLICY_BEYOND_USE),
+    "STATUS": AgeReasons(
+        _REFUSALS["STATUS_UNKNOWN"], STATUS_AGEING, STATUS_TOO_OLD, STATUS_BEYOND_USE
+    ),
+}
 
 
 def level_reason(level: Level) -> Reason:

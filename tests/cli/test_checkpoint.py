@@ -295,7 +295,7 @@ async def test_a_verdict_reads_with_and_without_colour(tmp_path: Path) -> None:
                 assert reason.code in text
                 assert reason.zh[:8] in text
                 assert reason.en[:20] in text
-            assert "trust 0 s old · policy 0 s old · source 2 h old" in text
+            assert "trust 0 s old · policy 0 s old · status 0 s old · source 2 h old" in text
             assert "信任 0 秒前" in text
             assert "浙江省杭州市 330100" in text
 

@@ -372,12 +372,14 @@ class World:
 
 
 def make_federation(clock: Clock, *, profile: Profile = Profile.HPKE) -> FederationSimulator:
-    federation = FederationSimulator(now=clock())
+    # Keys that were in use before today: what is signed an hour ago has to verify.
+    federation = FederationSimulator(now=clock() - timedelta(days=1))
     federation.add_region(HANGZHOU, name_zh="杭州市", name_en="Hangzhou", profile=profile)
     federation.add_region(GUANGZHOU, name_zh="广州市", name_en="Guangzhou", profile=profile)
     federation.publish_scheme(HANGZHOU, scheme_document("hangzhou"))
     federation.publish_scheme(GUANGZHOU, scheme_document("guangzhou"))
     federation.publish_policy(GUANGZHOU, shipped_policy(GUANGZHOU).to_document())
+    federation.now = clock()
     return federation
 
 

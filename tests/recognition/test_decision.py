@@ -48,7 +48,8 @@ def test_a_fresh_green_is_admitted_with_its_reason_and_ages() -> None:
     assert codes(decision) == ["LEVEL_GREEN"]
     assert decision.rule_id == "green"
     assert decision.policy_id == "440100@2020-04"
-    assert decision.ages == Ages(60, 60, 3 * 3600)
+    assert decision.ages == Ages(60, 60, 3 * 3600, 0)
+    assert decision.warnings == ()
 
 
 def test_the_first_rule_that_matches_decides() -> None:
@@ -332,9 +333,15 @@ def test_a_decision_is_a_json_value() -> None:
                 "en": "Green: the origin region knows of nothing.",
             }
         ],
+        "warnings": [],
         "policy": "440100@2020-04",
         "rule": "green",
-        "ages": {"trust_seconds": 60, "policy_seconds": 60, "source_seconds": 10800},
+        "ages": {
+            "trust_seconds": 60,
+            "policy_seconds": 60,
+            "source_seconds": 10800,
+            "status_seconds": 0,
+        },
     }
 
 
