@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import grpc
 import structlog
@@ -26,12 +26,10 @@ from gateway.trust.feed import MAX_LIVE_ENTRIES
 from gateway.wire.errors import RpcFailure, failure_from_rpc_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
-
-    from gateway.wire.replica_store import ReplicaStore
 
 REFRESH_HEARTBEAT_SECONDS: Final = 1
 """Asked of the hub when somebody waits for its word; the schema's smallest."""
@@ -51,6 +49,27 @@ PAUSE_SECONDS: Final = (0.2, 30.0)
 _log = structlog.get_logger(__name__)
 
 
+class FollowedReplica(Protocol):
+    """What a follower fills: :class:`~gateway.wire.replica_store.ReplicaStore` is one."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there was ever a word of the hub."""
+
+    @property
+    def sequence(self) -> int:
+        """Number of the newest entry held; zero: none."""
+
+    async def take_snapshot(self, manifest: str, entries: Sequence[str], now: datetime) -> None:
+        """Replace what is held; raises FeedError."""
+
+    async def take_entries(self, entries: Sequence[str], now: datetime) -> None:
+        """Append entries in order; raises FeedError."""
+
+    async def take_head(self, head: str, now: datetime) -> None:
+        """Note that nothing is newer; raises FeedError."""
+
+
 class FeedFollower:
     """Keeps one replica current. One event loop.
 
@@ -60,18 +79,21 @@ class FeedFollower:
         clock: now, UTC.
         heartbeat_seconds: longest silence asked for.
         on_change: called after entries or a snapshot were taken.
+        hub: URN of the hub whose feed is wanted; empty: the serving hub's own.
     """
 
     def __init__(
         self,
         stub: FeedServiceStub,
-        store: ReplicaStore,
+        store: FollowedReplica,
         *,
         clock: Callable[[], datetime],
         heartbeat_seconds: int,
         on_change: Callable[[], None],
+        hub: str = "",
     ) -> None:
         self._stub = stub
+        self._hub = hub
         self._store = store
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
@@ -139,7 +161,9 @@ class FeedFollower:
             if until_current:
                 return
         request = feed_service_pb2.WatchRequest(
-            after_sequence=self._store.sequence, heartbeat_seconds=heartbeat_seconds
+            after_sequence=self._store.sequence,
+            heartbeat_seconds=heartbeat_seconds,
+            hub=self._hub,
         )
         limit = REFRESH_SECONDS if until_current else heartbeat_seconds * SILENCE_FACTOR + 1
         call = self._stub.Watch(request)
@@ -194,7 +218,8 @@ class FeedFollower:
         manifest = ""
         entries: list[str] = []
         try:
-            call = self._stub.Snapshot(feed_service_pb2.SnapshotRequest(), timeout=SNAPSHOT_SECONDS)
+            request = feed_service_pb2.SnapshotRequest(hub=self._hub)
+            call = self._stub.Snapshot(request, timeout=SNAPSHOT_SECONDS)
             async for chunk in call:
                 manifest = manifest or chunk.manifest
                 entries.extend(chunk.entries)
