@@ -132,7 +132,7 @@ def test_a_stranger_text_is_no_armour() -> None:
     assert not is_armour("https://example.invalid/code")
     assert not is_armour("hutong1:")
     assert not is_armour("")
-    for text in ("", "HUTONG1", "HUTONG2:" + to_armour(TOKEN)[8:], to_armour(TOKEN).lower()):
+    for text in ("", "HUTONG1", "HUTONG3:" + to_armour(TOKEN)[8:], to_armour(TOKEN).lower()):
         refused(text)
 
 
