@@ -21,7 +21,6 @@ from gateway.wire.errors import RpcFailure, failure_from_rpc_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
@@ -46,7 +45,6 @@ class ListFetcher:
         stub: of the hub's FeedService.
         folder: where they are kept.
         view: the lists as the feed says now; raises where there is no feed yet.
-        clock: now, UTC.
     """
 
     def __init__(
@@ -55,12 +53,10 @@ class ListFetcher:
         folder: StatusFolder,
         *,
         view: Callable[[], RevocationView],
-        clock: Callable[[], datetime],
     ) -> None:
         self._stub = stub
         self._folder = folder
         self._view = view
-        self._clock = clock
         self._wanted = asyncio.Event()
         self._failures_in_a_row = 0
 
@@ -95,8 +91,8 @@ class ListFetcher:
             AttestationError: what it gave is another list.
             OSError: the disk does not take it.
         """
-        view, now = self._view(), self._clock()
-        missing = view.missing(now)
+        view = self._view()
+        missing = view.missing()
         failure: HutongError | None = None
         for digest in missing:
             try:
@@ -104,7 +100,7 @@ class ListFetcher:
             except HutongError as error:
                 failure = error  # the others may be there all the same
         if missing:
-            self._folder.forget_all_but(view.named(now))
+            self._folder.forget_all_but(view.named())
         if failure is not None:
             raise failure
         return len(missing)

@@ -56,7 +56,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.attestation import Attestation
+    from gateway.attestation.disclosed import DisclosedAttestation
     from gateway.attestation.keys import VerificationKey
+    from gateway.trust.entries import StatusEntry
 
 MAX_KEPT_BYTES: Final = 512 * 1024 * 1024
 """Base lists on disk: some hundred of the largest, or all of a country's ordinary ones."""
@@ -78,11 +80,11 @@ class StatusSource(Protocol):
     def attestation_key(self, issuer: str, key_id: str) -> VerificationKey:
         """Return a key that signs attestations and lists."""
 
-    def status_statement(self, uri: str) -> str | None:
-        """Return the newest change statement on a list; None: there is none."""
+    def status(self, uri: str) -> StatusEntry:
+        """Return the newest word on a list; raises STATUS_UNKNOWN."""
 
-    def status_uris(self) -> Iterable[str]:
-        """Return the lists on which there is a statement."""
+    def statuses(self) -> tuple[StatusEntry, ...]:
+        """Return the newest word on every list."""
 
 
 class StatusFolder:
@@ -175,7 +177,7 @@ class _Loaded:
 class _Known:
     """A statement that verified, with what it makes of its base."""
 
-    token: str
+    digest: str  # of the entry that carries it
     key: VerificationKey
     change: StatusChange
     overrides: dict[int, int]
@@ -204,26 +206,24 @@ class StatusLists:
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._known: dict[str, _Known] = {}
 
-    def known(self, source: StatusSource, uri: str, now: datetime) -> _Known | None:
+    def known(self, source: StatusSource, uri: str, now: datetime) -> _Known:
         """Return the newest statement on a list, verified under a bundle's keys.
 
         Raises:
-            AttestationError: STATUS_LIST_INVALID, it does not hold.
+            AttestationError: STATUS_UNKNOWN, there is none; STATUS_LIST_INVALID, it does
+                not hold.
         """
-        token = source.status_statement(uri)
-        if token is None:
-            self._known.pop(uri, None)
-            return None
+        entry = source.status(uri)
         held = self._known.get(uri)
-        if held is not None and held.token == token and self._proves(source, held):
+        if held is not None and held.digest == entry.entry.digest and self._proves(source, held):
             return held
         try:
-            change = verify_status_change(token, source, now=now, uri=uri)
+            change = verify_status_change(entry.statement, source, now=now, uri=uri)
             key = source.attestation_key(change.issuer, change.key_id)
         except TrustError as error:
             raise _invalid("the statement on the list does not hold") from error
         overrides = {index: value for value, indices in change.changes.items() for index in indices}
-        fresh = _Known(token, key, change, overrides)
+        fresh = _Known(entry.entry.digest, key, change, overrides)
         self._known[uri] = fresh
         return fresh
 
@@ -296,7 +296,7 @@ class RevocationView:
         self._lists = lists
         self._current: dict[str, _Ready] = {}
 
-    def check(self, attestation: Attestation, now: datetime) -> int | None:
+    def check(self, attestation: Attestation | DisclosedAttestation, now: datetime) -> int | None:
         """Look an attestation up.
 
         Args:
@@ -331,34 +331,17 @@ class RevocationView:
             check_status(value)
         return int((now - known.change.issued_at).total_seconds())
 
-    def missing(self, now: datetime) -> list[str]:
-        """Return the digests of bases that a statement names and that are not on disk."""
-        found = []
-        for known in self._each(now):
-            digest = known.change.base.digest
-            if digest not in found and not self._lists.folder.has(digest):
-                found.append(digest)
-        return found
+    def missing(self) -> list[str]:
+        """Return the digests of bases that the feed names and that are not on disk."""
+        return [digest for digest in self.named() if not self._lists.folder.has(digest)]
 
-    def named(self, now: datetime) -> list[str]:
-        """Return the digests of all bases that a statement names."""
-        return [known.change.base.digest for known in self._each(now)]
-
-    def _each(self, now: datetime) -> Iterable[_Known]:
-        for uri in self._source.status_uris():
-            try:
-                known = self._lists.known(self._source, uri, now)
-            except AttestationError as error:
-                _log.warning("status_statement_refused", code=error.code)
-                continue
-            if known is not None:
-                yield known
+    def named(self) -> list[str]:
+        """Return the digests of all bases that the feed names, each once."""
+        return list(dict.fromkeys(entry.base_digest for entry in self._source.statuses()))
 
     def _look_up(self, issuer: str, uri: str, now: datetime) -> _Ready:
         check_status_uri(uri, issuer)
         known = self._lists.known(self._source, uri, now)
-        if known is None:
-            raise _unknown("the feed says nothing about the list")
         base = self._lists.base(self._source, known, now)
         if base is None:
             # Looked for again at the next check: it may have come by then.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import pytest
 
 from gateway.attestation import (
     AttestationError,
+    AttestationFault,
     base64url,
     generate_signing_key,
     public_jwk,
@@ -32,10 +34,11 @@ from gateway.attestation.status_list import (
 from gateway.attestation.status_tokens import token_digest
 from gateway.edge.revocation import RevocationView, StatusFolder, StatusLists
 from gateway.errors import TrustError
+from gateway.trust.entries import LiveEntry, StatusEntry
+from gateway.trust.feed import FeedKind
 from tests.benchmarks.verify import synthetic_attestation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from gateway.attestation import Attestation, VerificationKey
@@ -67,11 +70,32 @@ class Source:
             raise TrustError("no such key", code="KEY_UNKNOWN")
         return self.keys[key_id]
 
-    def status_statement(self, uri: str) -> str | None:
-        return self.statements.get(uri)
+    def status(self, uri: str) -> StatusEntry:
+        if uri not in self.statements:
+            raise AttestationError("none", code=AttestationFault.STATUS_UNKNOWN)
+        return entry_of(uri, self.statements[uri])
 
-    def status_uris(self) -> Iterable[str]:
-        return tuple(self.statements)
+    def statuses(self) -> tuple[StatusEntry, ...]:
+        return tuple(self.status(uri) for uri in self.statements)
+
+
+def entry_of(uri: str, statement: str) -> StatusEntry:
+    """As the live set makes it of a feed entry; the hub's signature is not looked at here."""
+    claims = json.loads(base64url.decode(statement.split(".")[1].encode()))
+    body = json.dumps({"body": {"statement": statement}}).encode()
+    token = f"h.{base64url.encode(body)}.s"
+    entry = LiveEntry(1, token_digest(token.encode()), token, NOW, FeedKind.STATUS, uri)
+    base = claims["base"]
+    return StatusEntry(
+        entry,
+        claims["iss"],
+        "k",
+        NOW,
+        claims["seq"],
+        base["digest"],
+        base["size"],
+        base["bits"],
+    )
 
 
 class World:
@@ -178,9 +202,9 @@ def test_without_the_base_the_changes_still_count_and_the_rest_is_unknown(tmp_pa
     view = world.view()
     assert refused(view, carried(7)) == "ATTESTATION_REVOKED"
     assert refused(view, carried(8)) == "STATUS_UNKNOWN"
-    assert view.missing(NOW) == [world.base.digest]
+    assert view.missing() == [world.base.digest]
     world.keep()
-    assert view.missing(NOW) == []
+    assert view.missing() == []
     assert view.check(carried(8), NOW) == 600  # the same view finds what came since
 
 
@@ -260,7 +284,7 @@ def test_a_damaged_file_is_a_missing_one_and_is_asked_for_again(
     file.write_bytes(bytes(data))
     view = world.view()
     assert refused(view, carried()) == "STATUS_UNKNOWN"
-    assert view.missing(NOW) == [world.base.digest]
+    assert view.missing() == [world.base.digest]
     world.keep()
     assert view.check(carried(), NOW) == 600
 
