@@ -21,6 +21,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from adapters.platforms.beijing.shared import Finding, SharedSourceError
+from gateway.attestation.disclosed import DisclosedAttestation
 from gateway.cli.terminal import Exit, fail
 from gateway.edge import Checkpoint
 from gateway.errors import HutongError
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from gateway.attestation import Attestation
     from gateway.codes import Document
     from gateway.edge import CheckpointSettings
-    from gateway.recognition import VerifiedEvidence
 
 
 class HubSource:
@@ -60,7 +61,10 @@ class HubSource:
             raise SharedSourceError("the region gave nothing that verifies", code=evidence.code)
         if isinstance(evidence, OutcomeEvidence):
             return Finding(origin=evidence.origin or origin, outcome=evidence.outcome)
-        return _finding(evidence)
+        attestation = evidence.attestation
+        if isinstance(attestation, DisclosedAttestation):
+            raise SharedSourceError("the region told a part only", code="ADAPTER_MISBEHAVED")
+        return _finding(attestation)
 
 
 @contextlib.asynccontextmanager
@@ -87,9 +91,8 @@ def require_region(settings: CheckpointSettings, division: str) -> None:
         )
 
 
-def _finding(evidence: VerifiedEvidence) -> Finding:
+def _finding(attestation: Attestation) -> Finding:
     """The most restrictive report's level, on the oldest basis of all of them."""
-    attestation = evidence.attestation
     code = attestation.code
     ends: list[datetime] = [attestation.expires_at]
     for report in code.reports:

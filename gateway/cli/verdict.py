@@ -25,6 +25,7 @@ from gateway.recognition import OutcomeEvidence, RefusedEvidence, Verdict
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from gateway.attestation.disclosed import DisclosedCode
     from gateway.codes import UnifiedCode
     from gateway.edge.result import Result
     from gateway.recognition import Ages, Decision, Evidence
@@ -174,12 +175,13 @@ def _seen(evidence: Evidence) -> list[tuple[str, Text]]:
     return [(f"code 健康码 {number}", _report(report)) for number, report in reports]
 
 
-def _report(code: UnifiedCode) -> Text:
+def _report(code: UnifiedCode | DisclosedCode) -> Text:
     # The region's own text: never markup, a control sequence or a row of its own.
-    state = "".join(char if char.isprintable() else "\ufffd" for char in code.state)
+    told = "not disclosed 未披露" if code.state is None else code.state
+    state = "".join(char if char.isprintable() else "\ufffd" for char in told)
     return Text.assemble(
         (f"{code.level.value} {_LEVELS[code.level]}", "bold"),
-        f"  {place(code.issued_by)}\n{state}  {code.scheme}",
+        f"  {place(code.issued_by)}\n{state}  {code.scheme or ''}".rstrip(),
     )
 
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from gateway.attestation.sd_jwt import Disclosure
     from gateway.codes import Declarations, Document
     from gateway.edge.convert import Conversion
     from gateway.edge.manifest import ManifestRow
@@ -154,6 +155,7 @@ class Checkpoint:
         origin: str | None = None,
         timeout_seconds: float | None = None,
         beside: str | None = None,
+        disclosure: Disclosure | None = None,
     ) -> Result:
         """Decide about one traveller; see ``Pipeline.ask``.
 
@@ -162,12 +164,14 @@ class Checkpoint:
             origin: division the code is from, 2, 4 or 6 digits; needed with a document.
             timeout_seconds: None: as the settings say.
             beside: scanned text of a travel card shown beside it.
+            disclosure: that no more than a part be answered; None: the whole code.
         """
         return await self._ready().ask(
             shown,
             origin=_division(origin),
             timeout_seconds=self._timeout(timeout_seconds),
             beside=beside,
+            disclosure=disclosure,
         )
 
     async def fetch(
@@ -176,10 +180,14 @@ class Checkpoint:
         *,
         origin: str | None = None,
         timeout_seconds: float | None = None,
+        disclosure: Disclosure | None = None,
     ) -> Fetched:
         """Fetch an attestation that the holder carries here; see ``Pipeline.fetch``."""
         token, result = await self._ready().fetch(
-            shown, origin=_division(origin), timeout_seconds=self._timeout(timeout_seconds)
+            shown,
+            origin=_division(origin),
+            timeout_seconds=self._timeout(timeout_seconds),
+            disclosure=disclosure,
         )
         return Fetched(token, None if token is None else to_armour(token), result)
 

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
     from hutong.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 
+    from gateway.attestation.sd_jwt import Disclosure
+
 CONNECT_SECONDS: Final = 5.0
 """Token and stream together; a hub that needs longer is as good as down."""
 
@@ -202,6 +204,7 @@ class ExchangeClient:
         use: exchange_pb2.AttestationUse.ValueType,
         timeout_seconds: float,
         audience: str | None = None,
+        disclosure: Disclosure | None = None,
     ) -> Answered:
         """Ask one origin about one traveller.
 
@@ -212,6 +215,7 @@ class ExchangeClient:
             use: how the attestation will be used.
             timeout_seconds: until when the answer is worth anything, at most 60.
             audience: URN of the region the attestation is for; None: this checkpoint's.
+            disclosure: that it be disclosed in part, and how; None: the whole code.
 
         Returns:
             An attestation, not verified yet, or an outcome.
@@ -232,7 +236,14 @@ class ExchangeClient:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(timeout_seconds, MAX_TIMEOUT_SECONDS)
         asking = Asking(
-            region, purpose, presentation, use, deadline, loop.create_future(), audience
+            region,
+            purpose,
+            presentation,
+            use,
+            deadline,
+            loop.create_future(),
+            audience,
+            disclosure,
         )
         self._in_flight += 1
         try:

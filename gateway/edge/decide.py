@@ -27,6 +27,8 @@ import structlog
 from hutong.v1 import exchange_pb2
 
 from gateway.attestation import AttestationError, AttestationFault, from_armour, is_armour
+from gateway.attestation.presenting import verify_presentation
+from gateway.attestation.sd_jwt import MINIMAL_MEMBERS, Disclosure, disclosed_names, is_sd_jwt
 from gateway.attestation.verifying import MAX_LEEWAY_SECONDS
 from gateway.codes import region_urn
 from gateway.edge.errors import PresentationError
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.attestation import Attestation
+    from gateway.attestation.disclosed import DisclosedAttestation
     from gateway.codes import Document, Itinerary
     from gateway.edge.client import ExchangeClient
     from gateway.edge.questions import Answered, Askable
@@ -124,6 +127,7 @@ class Pipeline:
         origin: str | None,
         timeout_seconds: float,
         beside: str | None = None,
+        disclosure: Disclosure | None = None,
     ) -> Result:
         """Decide about one traveller, asking the origin.
 
@@ -135,6 +139,7 @@ class Pipeline:
             timeout_seconds: until when the answer is worth anything.
             beside: scanned text of a travel card shown beside an online code; asked
                 about at the same time. Where it cannot be checked, nobody is admitted.
+            disclosure: that no more than a part be answered; None: the whole code.
 
         Raises:
             PresentationError: it cannot be read, or nobody can be asked about it.
@@ -150,13 +155,19 @@ class Pipeline:
             return self.verify_offline(presentation.token)
         identified = self._identify(presentation, origin)
         evidence, card = await asyncio.gather(
-            self._evidence(identified, timeout_seconds), self._card(beside, timeout_seconds)
+            self._evidence(identified, timeout_seconds, disclosure),
+            self._card(beside, timeout_seconds),
         )
         result = self._decide_and_record(evidence, identified.region, "online", started, card)
         return replace(result, instead_of=identified.instead_of)
 
     async def fetch(
-        self, shown: str | Askable, *, origin: str | None, timeout_seconds: float
+        self,
+        shown: str | Askable,
+        *,
+        origin: str | None,
+        timeout_seconds: float,
+        disclosure: Disclosure | None = None,
     ) -> tuple[str | None, Result]:
         """Fetch an attestation for the holder to carry to this region.
 
@@ -178,9 +189,9 @@ class Pipeline:
         token: str | None = None
         try:
             answer = await self._ask_hub(
-                identified, exchange_pb2.PURPOSE_HOLDER, CARRIED, timeout_seconds
+                identified, exchange_pb2.PURPOSE_HOLDER, CARRIED, timeout_seconds, disclosure
             )
-            evidence = self._verify(answer, identified.region, is_carried=True)
+            evidence = self._verify(answer, identified.region, disclosure, is_carried=True)
             if isinstance(answer, AttestedAnswer):
                 token = answer.token
         except HutongError as error:
@@ -235,10 +246,17 @@ class Pipeline:
         identified = view.schemes.identify(presentation, origin=origin, now=self._clock())
         return or_national(identified, view.bundle)
 
-    async def _evidence(self, identified: Identified, timeout_seconds: float) -> Evidence:
+    async def _evidence(
+        self,
+        identified: Identified,
+        timeout_seconds: float,
+        disclosure: Disclosure | None = None,
+    ) -> Evidence:
         try:
-            answer = await self._ask_hub(identified, self._purpose, ONLINE, timeout_seconds)
-            return self._verify(answer, identified.region)
+            answer = await self._ask_hub(
+                identified, self._purpose, ONLINE, timeout_seconds, disclosure
+            )
+            return self._verify(answer, identified.region, disclosure)
         except HutongError as error:
             return RefusedEvidence(error.code, identified.region)
 
@@ -261,6 +279,7 @@ class Pipeline:
         purpose: exchange_pb2.Purpose.ValueType,
         use: exchange_pb2.AttestationUse.ValueType,
         timeout_seconds: float,
+        disclosure: Disclosure | None = None,
     ) -> Answered:
         if self._client is None:
             raise RpcFailure("PEER_UNREACHABLE", "this checkpoint runs offline")
@@ -270,11 +289,20 @@ class Pipeline:
             purpose=purpose,
             use=use,
             timeout_seconds=timeout_seconds,
+            disclosure=disclosure,
         )
 
-    def _verify(self, answer: Answered, region: str, *, is_carried: bool = False) -> Evidence:
+    def _verify(
+        self,
+        answer: Answered,
+        region: str,
+        disclosure: Disclosure | None = None,
+        *,
+        is_carried: bool = False,
+    ) -> Evidence:
         if not isinstance(answer, AttestedAnswer):
             return OutcomeEvidence(answer.outcome, region, answer.itinerary)
+        _check_disclosure(answer.token, disclosure)
         # What is to be carried must verify without its question.
         attestation = self._verify_token(answer.token, nonce=None if is_carried else answer.nonce)
         if attestation.issuer != self._view().bundle.authority_for(region).urn:
@@ -284,9 +312,15 @@ class Pipeline:
             )
         return VerifiedEvidence(attestation)
 
-    def _verify_token(self, token: str, *, nonce: bytes | None) -> Attestation:
-        return self._view().verifier.verify(
-            token, audience=self._audience, now=self._clock(), nonce=nonce
+    def _verify_token(
+        self, token: str, *, nonce: bytes | None
+    ) -> Attestation | DisclosedAttestation:
+        return verify_presentation(
+            token,
+            self._view().verifier,
+            audience=self._audience,
+            now=self._clock(),
+            nonce=nonce,
         )
 
     def _decide_and_record(
@@ -305,7 +339,9 @@ class Pipeline:
         self._record(result)
         return result
 
-    def _admit_once(self, attestation: Attestation, now: datetime) -> str | None:
+    def _admit_once(
+        self, attestation: Attestation | DisclosedAttestation, now: datetime
+    ) -> str | None:
         """Note the admission of a carried attestation; returns why it may not be."""
         try:
             is_first = self._seen.admit_once(
@@ -389,6 +425,14 @@ def _referred(decision: Decision, reason: Reason) -> Decision:
         conditions=(),
         reasons=(reason, *decision.reasons),
     )
+
+
+def _check_disclosure(token: str, asked: Disclosure | None) -> None:
+    """Take no more, and no other kind, than was asked for: it may be printed as it is."""
+    if is_sd_jwt(token) is (asked is None) or (
+        asked is Disclosure.MINIMAL and not set(disclosed_names(token)) <= set(MINIMAL_MEMBERS)
+    ):
+        raise RpcFailure("ADAPTER_MISBEHAVED", "not the part of a code that was asked for")
 
 
 def _carried(text: str) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
+    from gateway.attestation.sd_jwt import Disclosure
     from gateway.attestation.sealing import SealingPublicKey
     from gateway.errors import HutongError
 
@@ -65,6 +66,7 @@ class Asking:
     deadline: float
     future: asyncio.Future[Answered | HutongError] = field(repr=False)
     audience: str | None = None
+    disclosure: Disclosure | None = None
     is_asked_again: bool = False
     envelope: Envelope | None = field(default=None, repr=False)
 
@@ -167,7 +169,7 @@ class Sealer:
         )
         plaintext = encode_questions(
             [
-                Asked(nonce, asking.presentation, asking.use)
+                Asked(nonce, asking.presentation, asking.use, asking.disclosure)
                 for nonce, asking in zip(nonces, askings, strict=True)
             ],
             reply_key=envelope.reply_key,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway.attestation.disclosed import DisclosedAttestation
 from gateway.catalogue import CatalogueStoreError
 from gateway.catalogue.listing import ListingFile
-from gateway.edge.reasons import LISTED_SINCE, LISTINGS_UNREADABLE
+from gateway.edge.reasons import LISTED_SINCE, LISTINGS_UNREADABLE, SUBJECT_WITHHELD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-def listed_since(catalogue_file: Path | None, attestation: Attestation) -> Reason | None:
+def listed_since(
+    catalogue_file: Path | None, attestation: Attestation | DisclosedAttestation
+) -> Reason | None:
     """Say why a person decides instead; None: nothing stands against the admission.
 
     Args:
@@ -32,6 +35,9 @@ def listed_since(catalogue_file: Path | None, attestation: Attestation) -> Reaso
     """
     if catalogue_file is None:
         return None
+    if isinstance(attestation, DisclosedAttestation):
+        # A catalogue knows people by their pseudonyms and codes by their dates.
+        return SUBJECT_WITHHELD
     try:
         return LISTED_SINCE if ListingFile(catalogue_file).contradicts(attestation) else None
     except CatalogueStoreError as error:

@@ -26,14 +26,15 @@ poorest alphabet, deployed codes stay below 512 bytes."""
 MAX_PRESENTATION_BYTES: Final = 16 * 1024
 """An armoured attestation is at most about 11 KiB (8 KiB of JWT in base45-like text)."""
 
+# The parts of a JWT, and disclosures behind it (SD-JWT).
 # A header is a JSON object: `{`, then a quotation mark or white space, which base64url
 # writes as `ey` or `ew`. Without that, a local code with two full stops (Xiamen's) is one.
-_JWT = re.compile(r"e[yw][A-Za-z0-9_-]+\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}")
+_JWT = re.compile(r"e[yw][A-Za-z0-9_-]+\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}[A-Za-z0-9_~-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class CarriedAttestation:
-    """An attestation that the holder carries; not verified yet."""
+    """An attestation that the holder carries, whole or in part; not verified yet."""
 
     token: str = field(repr=False)
 

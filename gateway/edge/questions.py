@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from gateway.attestation.sd_jwt import Disclosure
+
 ENVELOPE_PLAINTEXT_BYTES: Final = 46 * 1024
 """The question envelope holds 64 KiB; base64 of the JWE profile makes 4 of 3."""
 
@@ -64,11 +66,13 @@ class Asked:
         nonce: 16 random bytes.
         presentation: what the traveller shows.
         use: how the attestation will be used.
+        disclosure: that it be disclosed in part, and how; None: the whole code.
     """
 
     nonce: bytes
     presentation: Askable = field(repr=False)
     use: exchange_pb2.AttestationUse.ValueType
+    disclosure: Disclosure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,8 @@ def encode_questions(
     batch.asked_at.FromDatetime(asked_at)
     for one in asked:
         question = batch.questions.add(nonce=one.nonce, use=one.use)
+        if one.disclosure is not None:
+            question.disclosure = exchange_pb2.Disclosure.Value(f"DISCLOSURE_{one.disclosure}")
         if isinstance(one.presentation, LocalCode):
             question.qr_text = one.presentation.text
         else:

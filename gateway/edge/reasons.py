@@ -40,6 +40,14 @@ LISTINGS_UNREADABLE: Final = Reason(
 )
 """Whether a catalogue contradicts the attestation is not known."""
 
+SUBJECT_WITHHELD: Final = Reason(
+    "SUBJECT_WITHHELD",
+    "凭证只出示了一部分，无法与互换名单核对，请人工核验或请持码人全部出示。",
+    "Only a part of the attestation is shown, so the catalogues cannot be asked about it; a "
+    "person decides, or the holder shows all of it.",
+)
+"""Catalogues are held here, and the pseudonym by which they know a person is withheld."""
+
 _WORDS: Final = {
     reason.code: reason
     for reason in (

@@ -14,6 +14,8 @@ It fails closed on its own account, whatever the policy says:
   refuses, in the steps of the policy (:mod:`.freshness`);
 * what the issuer has revoked or put on hold is refused, unless a rule names that
   very code; how old the knowledge is changes nothing about it;
+* a rule that asks for what the holder does not disclose, and whose other conditions
+  hold, is neither passed over nor followed: a person decides, or more is shown;
 * a record that the source has not updated for too long is not admitted;
 * what lies further in the future than clocks differ has no age at all;
 * an itinerary shown beside a code can only be weighed with it: without a verified
@@ -28,6 +30,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from gateway.attestation.disclosed import DisclosedCode
 from gateway.codes.divisions import DivisionError, contains
 from gateway.codes.levels import Level, Outcome
 from gateway.errors import InternalError
@@ -47,12 +50,14 @@ from gateway.recognition.freshness import (
     judge_repeat,
 )
 from gateway.recognition.prefixes import in_prefixes
-from gateway.recognition.rules import ANY_REFUSAL, Rule, Verdict
+from gateway.recognition.rules import ANY_REFUSAL, Match, Rule, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from gateway.attestation.claims import Attestation
+    from gateway.attestation.disclosed import DisclosedAttestation
     from gateway.codes.itinerary import Itinerary
     from gateway.codes.unified import UnifiedCode
     from gateway.recognition.policy import Policy
@@ -90,7 +95,9 @@ class _Case:
     origin: str | None
     outcome: Outcome | None = None
     refusal: str | None = None
-    code: UnifiedCode | None = None
+    code: UnifiedCode | DisclosedCode | None = None
+    withheld: frozenset[str] = frozenset()
+    issued_age: int | None = None
     disagreement: bool = False
     has_expired: bool = False
     assessed_age: int | None = None
@@ -125,13 +132,20 @@ def decide(
     case = replace(_case(policy, evidence, now), itinerary=_current(itinerary, now))
     ages = _all_ages(ages, evidence, case, now)
     subject = case.outcome if case.code is None else case.code.level
-    rule = next((rule for rule in policy.rules_about(subject) if _matches(rule, case)), None)
+    rule, asks_more = _first(policy.rules_about(subject), case)
     if case.refusal in REVOKED and not _names(rule, case.refusal):
         return Decision(Verdict.REFUSE, None, (), case.reasons, policy.id, None, ages)
+    if asks_more and rule is not None:
+        # Neither its verdict nor its words: whether they apply is not known.
+        case = replace(case, reasons=(catalogue.DISCLOSE_MORE, *case.reasons))
+        rule = None
     own = () if rule is None or rule.reason is None else (rule.reason,)
     reasons = (*own, *case.reasons) if rule is not None else (*case.reasons, catalogue.NO_RULE)
     admits = rule is not None and rule.verdict.admits
-    found = _findings(policy, evidence, now, ages, admits=admits)
+    source_seconds = ages.source_seconds
+    if source_seconds is None and rule is not None and rule.match.withheld:
+        source_seconds = case.issued_age
+    found = _findings(policy, evidence, now, ages, source_seconds if admits else 0)
     if elsewhere_seconds is not None and policy.replay is not None:
         judge_repeat(found, policy.replay, elsewhere_seconds, admits=admits)
     rule_id = None if rule is None else rule.id
@@ -169,7 +183,7 @@ def _all_ages(ages: Ages, evidence: Evidence, case: _Case, now: datetime) -> Age
     return Ages(ages.trust_seconds, ages.policy_seconds, max(known) if known else None, status)
 
 
-def names_status(attestation: Attestation) -> bool:
+def names_status(attestation: Attestation | DisclosedAttestation) -> bool:
     """Whether an attestation names a status list that has to be looked into."""
     return getattr(attestation, "status", None) is not None
 
@@ -180,9 +194,12 @@ def _names(rule: Rule | None, refusal: str | None) -> bool:
 
 
 def _findings(
-    policy: Policy, evidence: Evidence, now: datetime, ages: Ages, *, admits: bool
+    policy: Policy, evidence: Evidence, now: datetime, ages: Ages, source_seconds: int | None
 ) -> Findings:
-    """What speaks against following the rule, of what the decision rests on."""
+    """What speaks against following the rule, of what the decision rests on.
+
+    The age of the source counts for an admission alone, and is 0 for everything else.
+    """
     found = judge_ages(
         policy.ages,
         policy.freshness,
@@ -193,7 +210,7 @@ def _findings(
     )
     if not policy.in_force(now):
         found.doubts = (*found.doubts, catalogue.POLICY_NOT_IN_FORCE)
-    if admits and not _is_fresh(ages, policy):
+    if not _is_fresh(source_seconds, policy):
         found.doubts = (*found.doubts, catalogue.SOURCE_TOO_OLD)
     return found
 
@@ -206,8 +223,7 @@ def _current(itinerary: Itinerary | None, now: datetime) -> Itinerary | None:
     return itinerary if -_DAY_SECONDS <= age <= ITINERARY_HOURS * 3600 else None
 
 
-def _is_fresh(ages: Ages, policy: Policy) -> bool:
-    age = ages.source_seconds
+def _is_fresh(age: int | None, policy: Policy) -> bool:
     return age is not None and -CLOCK_LEEWAY_SECONDS <= age <= policy.ages.source * 3600
 
 
@@ -229,11 +245,14 @@ def _case(policy: Policy, evidence: Evidence, now: datetime) -> _Case:
     if code.level is Level.GREEN and (code_over or declaration_over):
         ended = Outcome.CODE_EXPIRED if code_over else Outcome.DECLARATION_EXPIRED
         return _outcome_case(ended, code.issued_by)
-    disagreement = any(report.level is not code.level for report in code.also)
+    withheld = code.withheld if isinstance(code, DisclosedCode) else frozenset()
+    differs = any(report.level is not code.level for report in code.also)
+    # The first report is the most restrictive: behind a green one all are green.
+    disagreement = differs or ("also" in withheld and code.level is not Level.GREEN)
     said: tuple[Reason, ...] = (catalogue.level_reason(code.level),)
     if code_over:
         said = (*said, catalogue.outcome_reason(Outcome.CODE_EXPIRED))
-    if disagreement:
+    if differs:
         said = (catalogue.RECORDS_DISAGREE, *said)
     return _Case(
         _Subject.REPORT,
@@ -242,9 +261,15 @@ def _case(policy: Policy, evidence: Evidence, now: datetime) -> _Case:
         code=code,
         disagreement=disagreement,
         has_expired=code_over or declaration_over,
-        assessed_age=int((now - code.assessed_at).total_seconds()),
-        source_age=int((now - code.source_at).total_seconds()),
+        assessed_age=_age(code.assessed_at, now),
+        source_age=_age(code.source_at, now),
+        withheld=withheld,
+        issued_age=_age(attestation.issued_at, now),
     )
+
+
+def _age(moment: datetime | None, now: datetime) -> int | None:
+    return None if moment is None else int((now - moment).total_seconds())
 
 
 def _outcome_case(outcome: Outcome, origin: str | None) -> _Case:
@@ -266,11 +291,39 @@ def _is_for(audience: str, region: str) -> bool:
         return False
 
 
-def _matches(rule: Rule, case: _Case) -> bool:
-    match = rule.match
+def _first(rules: Iterable[Rule], case: _Case) -> tuple[Rule | None, bool]:
+    """The rule that decides, and whether it asks for something that is withheld."""
+    for rule in rules:
+        if case.withheld and _asks_more(rule.match, case):
+            return rule, True
+        if (not rule.verdict.admits or _may_be_admitted(rule, case)) and _holds(rule.match, case):
+            return rule, False
+    return None, False
+
+
+def _asks_more(match: Match, case: _Case) -> bool:
+    """Whether everything holds but what cannot be told without what is withheld."""
+    withheld = case.withheld
+    known = replace(
+        match,
+        schemes=None if "scheme" in withheld else match.schemes,
+        states=None if "state" in withheld else match.states,
+        bases=None if "basis" in withheld else match.bases,
+        areas=None if "area" in withheld else match.areas,
+        max_age_hours=(
+            None if "assessed_at" in withheld and not match.withheld else match.max_age_hours
+        ),
+        disagreement=(
+            None
+            if "also" in withheld and case.code is not None and case.code.level is not Level.GREEN
+            else match.disagreement
+        ),
+    )
+    return known != match and _holds(known, case)
+
+
+def _holds(match: Match, case: _Case) -> bool:
     if not in_prefixes(case.origin, match.origins):
-        return False
-    if rule.verdict.admits and not _may_be_admitted(rule, case):
         return False
     if match.outcomes is not None:
         return case.outcome is not None and case.outcome in match.outcomes
@@ -280,7 +333,7 @@ def _matches(rule: Rule, case: _Case) -> bool:
         )
     if case.code is None:
         return not match.only_reports
-    return _report_matches(rule, case, case.code)
+    return _report_matches(match, case, case.code)
 
 
 def _may_be_admitted(rule: Rule, case: _Case) -> bool:
@@ -296,23 +349,27 @@ def _may_be_admitted(rule: Rule, case: _Case) -> bool:
     )
 
 
-def _report_matches(rule: Rule, case: _Case, code: UnifiedCode) -> bool:
-    match = rule.match
+def _report_matches(match: Match, case: _Case, code: UnifiedCode | DisclosedCode) -> bool:
+    age = case.assessed_age
+    if age is None and match.withheld:
+        age = case.issued_age
     if match.max_age_hours is not None and not (
-        case.assessed_age is not None
-        and -CLOCK_LEEWAY_SECONDS <= case.assessed_age <= match.max_age_hours * 3600
+        age is not None and -CLOCK_LEEWAY_SECONDS <= age <= match.max_age_hours * 3600
     ):
         return False
     return (
         (match.levels is None or code.level in match.levels)
         and (
             match.schemes is None
-            or code.scheme in match.schemes
-            or code.scheme.partition("@")[0] in match.schemes
+            or (
+                code.scheme is not None
+                and not match.schemes.isdisjoint((code.scheme, code.scheme.partition("@")[0]))
+            )
         )
         and (match.states is None or code.state in match.states)
         and (match.bases is None or not match.bases.isdisjoint(code.basis))
         and (match.areas is None or in_prefixes(code.area, match.areas))
+        and (match.withheld is None or match.withheld == bool(case.withheld))
         and (match.disagreement is None or match.disagreement == case.disagreement)
         and (match.itinerary is None or match.itinerary.holds(case.itinerary))
     )

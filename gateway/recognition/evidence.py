@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from gateway.attestation.claims import Attestation
+    from gateway.attestation.disclosed import DisclosedAttestation
     from gateway.codes.itinerary import Itinerary
     from gateway.codes.levels import Outcome
     from gateway.recognition.reasons import Reason, Words
@@ -18,10 +19,10 @@ class VerifiedEvidence:
     """An attestation that the strict verifier accepted for this region.
 
     Attributes:
-        attestation: what it verified.
+        attestation: what it verified, whole or in part.
     """
 
-    attestation: Attestation
+    attestation: Attestation | DisclosedAttestation
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ A document looks like this (see also the policies shipped in ``policies/``)::
           disagreement: false       # whether the person's reports differ in level
           itinerary: {starred: true}        # of a travel card shown beside the code; also
           #          {visited: ["31"]}      # a place of it, or {shown: false}: none was
+          withheld: false           # whether the holder shows a part of the code only; with
+          # true, an age that is not disclosed counts from the issue of the attestation
         verdict: ADMIT              # or ADMIT_WITH_CONDITIONS, OBSERVE_HOME,
                                     # OBSERVE_CENTRAL, REFER, REFUSE
         # days: 7                   # with OBSERVE_…, 1 to 28
@@ -272,6 +274,7 @@ def _match(rule: Cursor) -> Match | None:
         max_age_hours=cursor.integer("max_age_hours", 1, _MAX_HOURS),
         disagreement=_boolean(cursor, "disagreement"),
         itinerary=_itinerary(cursor.member("itinerary")),
+        withheld=_boolean(cursor, "withheld"),
     )
     cursor.done()
     return match

@@ -83,6 +83,7 @@ def _no_narrower(earlier: Match, later: Match) -> bool:
         and _set_covers(earlier.states, later.states)
         and _set_covers(earlier.bases, later.bases)
         and earlier.itinerary in (None, later.itinerary)
+        and earlier.withheld in (None, later.withheld)
         and (
             earlier.max_age_hours is None
             or (later.max_age_hours is not None and later.max_age_hours <= earlier.max_age_hours)

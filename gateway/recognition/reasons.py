@@ -237,6 +237,11 @@ RECORDS_DISAGREE: Final = Reason(
     "此人有几份颜色不一致的记录。",
     "The person has several records, and they differ in level.",
 )
+DISCLOSE_MORE: Final = Reason(
+    "DISCLOSE_MORE",
+    "互认政策需要凭证中未出示的内容，请持码人多出示一些，或由人工核验。",
+    "The policy asks for what was not disclosed; the holder may show more, or a person decides.",
+)
 NO_RULE: Final = Reason(
     "NO_RULE",
     "互认政策没有对应的规定，请人工核验。",

@@ -103,6 +103,9 @@ class Match:
         max_age_hours: the level was assessed at most this long ago, inclusive.
         disagreement: whether the reports of the person differ in level.
         itinerary: what was shown beside the code is like this.
+        withheld: whether the holder shows the code in part only. With True, an age that
+            is not disclosed counts from the attestation's issue: its issuer said then
+            that the level holds.
     """
 
     levels: frozenset[Level] | None = None
@@ -116,6 +119,7 @@ class Match:
     max_age_hours: int | None = None
     disagreement: bool | None = None
     itinerary: ItineraryMatch | None = None
+    withheld: bool | None = None
 
     @property
     def report_conditions(self) -> bool:
@@ -130,6 +134,7 @@ class Match:
                 self.max_age_hours,
                 self.disagreement,
                 self.itinerary,
+                self.withheld,
             )
         )
 
@@ -176,6 +181,8 @@ class Match:
             when["disagreement"] = self.disagreement
         if self.itinerary is not None:
             when["itinerary"] = self.itinerary.to_document()
+        if self.withheld is not None:
+            when["withheld"] = self.withheld
         return when
 
 
