@@ -15,9 +15,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.attestation.sealing import seal_question
-from gateway.codes.schemes import load_scheme
-from gateway.errors import HutongError
-from gateway.hub.errors import RegistryError
 from gateway.store import ChallengeRow, StatementRow
 from gateway.trust import (
     EnrolmentBody,
@@ -33,13 +30,15 @@ from gateway.trust import (
     verify_statement,
 )
 from gateway.trust.errors import StatementError
+from gateway.trust.linter import lint_document, lint_statement, refuse_errors
 from gateway.wire.enrolment import CHALLENGE_BYTES, challenge_binding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from gateway.attestation.keys import VerificationKey
+    from gateway.trust import MemberKey
 
 PUBLISHABLE: Final = (StatementKind.SCHEME, StatementKind.POLICY)
 """Kinds of statement that go into the feed."""
@@ -97,23 +96,13 @@ class DocumentChecks:
 
     policy: Callable[[Mapping[str, Any]], object]
 
-    def check(self, statement: Statement) -> None:
-        """Refuse a document that does not load.
+    def check(self, statement: Statement, now: datetime) -> None:
+        """Refuse a document in which the linter finds an error.
 
         Raises:
-            RegistryError: SCHEME_INVALID or POLICY_INVALID.
+            LintError: SCHEME_INVALID or POLICY_INVALID.
         """
-        is_scheme = statement.kind is StatementKind.SCHEME
-        try:
-            if is_scheme:
-                load_scheme(statement.body)
-            else:
-                self.policy(statement.body)
-        except HutongError as error:
-            raise RegistryError(
-                f"the {statement.kind.value} does not load: {error}",
-                code="SCHEME_INVALID" if is_scheme else "POLICY_INVALID",
-            ) from None
+        refuse_errors(lint_document(statement, now=now, check_policy=self.policy))
 
 
 def verify_admission(
@@ -130,8 +119,9 @@ def verify_admission(
 
     Raises:
         TrustError: STATEMENT_INVALID, KEY_MALFORMED, POSSESSION_NOT_PROVEN.
-        RegistryError: SCHEME_INVALID, POLICY_INVALID.
+            SCHEME_INVALID, POLICY_INVALID; each names what the linter found.
     """
+    refuse_errors(lint_statement(statement, now=now))
     verified, body = verify_enrolment(statement, now=now)
     proven = verify_enrolment_proofs(verified, body, proofs, audience=hub_urn, now=now)
     tokens = [*schemes, *([policy] if policy else [])]
@@ -150,33 +140,31 @@ def verify_published(
 
     Raises:
         TrustError: STATEMENT_INVALID: not this member's, outside its prefixes, or
-            out of time.
-        RegistryError: SCHEME_INVALID, POLICY_INVALID.
+            out of time; SCHEME_INVALID, POLICY_INVALID: the linter found an error.
     """
 
     def own_key(issuer: str, key_id: str) -> VerificationKey:
         for key in body.keys:
-            if issuer == body.urn and key.key_id == key_id and key.use is KeyUse.STATE:
+            is_own = issuer == body.urn and key.key_id == key_id and key.use is KeyUse.STATE
+            if is_own and key.is_believed(now):
                 return key.verification_key(issuer=issuer, prefixes=body.prefixes)
         raise StatementError("not signed by a statement key of this member")
 
     statement = verify_statement(token, own_key, now=now, kinds=PUBLISHABLE)
     check_scope(statement, body.prefixes)
-    checks.check(statement)
+    checks.check(statement, now)
     return statement
 
 
 def make_challenges(
-    body: EnrolmentBody, *, hub_urn: str, random_bytes: Callable[[int], bytes]
+    urn: str, keys: Iterable[MemberKey], *, hub_urn: str, random_bytes: Callable[[int], bytes]
 ) -> tuple[Challenge, ...]:
-    """Seal a challenge to each sealing key of a member."""
+    """Seal a challenge to each sealing key among the keys of a member."""
     made = []
-    for key in body.keys:
+    for key in keys:
         if key.use is KeyUse.SEAL:
             secret = random_bytes(CHALLENGE_BYTES)
-            envelope = seal_question(
-                key.sealing_key(), secret, challenge_binding(body.urn, hub_urn)
-            )
+            envelope = seal_question(key.sealing_key(), secret, challenge_binding(urn, hub_urn))
             row = ChallengeRow(key.key_id, hashlib.sha256(secret).digest())
             made.append(Challenge(key.key_id, envelope, row))
     return tuple(made)

@@ -20,6 +20,7 @@ error never becomes a default::
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -100,6 +101,8 @@ class FeedSettings(SettingsTable):
     follow_seconds: float = Field(default=30.0, gt=0, le=300)
     """Longest a hub on a shared database goes without looking for what another process
     wrote. Notices of the database make it look at once; this is for lost ones."""
+    refresh_seconds: int = Field(default=15, ge=1, le=3600)
+    """Longest a connected reader goes without a word of the feed."""
 
 
 class TlsSettings(SettingsTable):
@@ -118,6 +121,9 @@ class KeySettings(SettingsTable):
     """Private JWK that signs the feed."""
     token: Path = Path("keys/token.json")
     """Private JWK that signs access tokens and grants."""
+    lead_periods: int = Field(default=4, ge=3, le=5)
+    """Refresh periods of the feed between the publication of a member's new key and its
+    first use (SPIFFE: three to five)."""
 
 
 class HubSettings(FileSettings):
@@ -131,6 +137,9 @@ class HubSettings(FileSettings):
     """DSN of the store: ``sqlite:///…`` or ``postgresql://…``."""
     challenge_seconds: int = Field(default=600, ge=60, le=24 * 3600)
     """Time an enrolling member has to open its challenges."""
+    approvals_needed: int = Field(default=2, ge=1, le=16)
+    """Different operators who must approve a new member. A further operator needs no more
+    than there are, so that a new hub can have a second one."""
     grpc: GrpcSettings = GrpcSettings()
     http: HttpSettings = HttpSettings()
     tokens: TokenSettings = TokenSettings()
@@ -153,11 +162,19 @@ class HubSettings(FileSettings):
                 "tls": TlsSettings(
                     certificate=directory / self.tls.certificate, key=directory / self.tls.key
                 ),
-                "keys": KeySettings(
-                    feed=directory / self.keys.feed, token=directory / self.keys.token
+                "keys": self.keys.model_copy(
+                    update={
+                        "feed": directory / self.keys.feed,
+                        "token": directory / self.keys.token,
+                    }
                 ),
             }
         )
+
+    @property
+    def lead(self) -> timedelta:
+        """Between the publication of a member's new key and its first use."""
+        return timedelta(seconds=self.feed.refresh_seconds * self.keys.lead_periods)
 
 
 def load_settings(directory: Path) -> HubSettings:

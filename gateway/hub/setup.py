@@ -93,6 +93,7 @@ class HubPlan:
         operator: label of the first operator.
         tls: certificate and key files; None: made here.
         tls_ca: PEM of their roots, for the operator; None: the system's.
+        approvals: operators who must approve a new member; None: as the settings say.
     """
 
     directory: Path
@@ -104,6 +105,7 @@ class HubPlan:
     operator: str
     tls: tuple[Path, Path] | None = None
     tls_ca: bytes | None = None
+    approvals: int | None = None
 
 
 async def make_hub(plan: HubPlan, *, now: datetime) -> HubSettings:
@@ -214,6 +216,8 @@ async def _registry(
         checks=DocumentChecks(policy=dict),
         challenge_seconds=settings.challenge_seconds,
         clock=clock,
+        approvals_needed=settings.approvals_needed,
+        lead=settings.lead,
     )
 
 
@@ -274,6 +278,7 @@ def _hub_toml(plan: HubPlan) -> str:
         "# Settings of this hub; every field: gateway/hub/settings.py.",
         f"urn = {_quoted(plan.urn)}",
         f"store = {_quoted(plan.store or 'sqlite:///hub.db')}",
+        *([] if plan.approvals is None else [f"approvals_needed = {plan.approvals}"]),
         "",
         "[grpc]",
         f"host = {_quoted(plan.grpc[0])}",

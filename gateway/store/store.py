@@ -25,13 +25,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from gateway.database import WRITE_OPTION, StoreError, create_engine, prepare_file
+from gateway.database import WRITE_OPTION, StoreError, connected, create_engine, prepare_file
 from gateway.store import schema
 from gateway.store.ledger import proof_digest, read_audit
 from gateway.store.migrate import MIGRATIONS
 from gateway.store.records import StatusListRow, UsageRow
-from gateway.store.rows import enrolment_from_rows
-from gateway.store.transaction import WriteTransaction, read_changes
+from gateway.store.transaction import (
+    WriteTransaction,
+    read_changes,
+    read_key_changes,
+    with_challenges,
+)
 from gateway.store.wakeups import NOTIFY, Turn, Wakeups
 
 if TYPE_CHECKING:
@@ -140,7 +144,7 @@ class Store:
     @asynccontextmanager
     async def _connect(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._engine.connect() as connection:
+            async with connected(self._engine) as connection:
                 await connection.execution_options(**{WRITE_OPTION: writes})
                 async with connection.begin():
                     yield connection
@@ -173,27 +177,12 @@ class Store:
             ).one_or_none()
             if row is None:
                 return None
-            return await self._with_challenges(connection, row)
+            return await with_challenges(connection, row)
 
     async def key_changes(self, urn: str) -> tuple[EnrolmentRow, ...]:
         """A member's changes of keys, proven ones included, oldest first."""
         async with self._reading() as connection:
-            table = schema.enrolments
-            rows = await connection.execute(
-                sa.select(table)
-                .where(table.c.urn == urn, table.c.kind == "keys")
-                .order_by(table.c.created_at, table.c.enrolment_id)
-            )
-            return tuple([await self._with_challenges(connection, row) for row in rows])
-
-    @staticmethod
-    async def _with_challenges(connection: AsyncConnection, row: sa.Row[Any]) -> EnrolmentRow:
-        challenges = await connection.execute(
-            sa.select(schema.challenges)
-            .where(schema.challenges.c.enrolment_id == row.enrolment_id)
-            .order_by(schema.challenges.c.key_id)
-        )
-        return enrolment_from_rows(row, challenges)
+            return await read_key_changes(connection, urn)
 
     async def audit(
         self, *, subject: str = "", before: int = 0, limit: int
@@ -221,7 +210,7 @@ class Store:
         """
         digest = proof_digest(client, proof_id)
         try:
-            async with self._writing, self._engine.connect() as connection:
+            async with self._writing, connected(self._engine) as connection:
                 await connection.execution_options(**{WRITE_OPTION: True})
                 async with connection.begin():
                     await connection.execute(
@@ -295,6 +284,7 @@ class Store:
             urn=row.urn,
             token=row.token,
             received_at=row.received_at,
+            expires_at=row.expires_at,
         )
         async with self._writing, self._connect(writes=True) as connection:
             await connection.execute(statement.on_conflict_do_nothing())
@@ -307,6 +297,22 @@ class Store:
                 sa.select(table.c.token).where(table.c.digest == digest)
             )
             return None if token is None else bytes(token)
+
+    async def status_list_end(self, digest: str) -> datetime | None:
+        """When a base status list is over; None: it is not kept."""
+        table = schema.status_lists
+        async with self._reading() as connection:
+            end: datetime | None = await connection.scalar(
+                sa.select(table.c.expires_at).where(table.c.digest == digest)
+            )
+            return end
+
+    async def status_lists_received(self, digests: Collection[str]) -> dict[str, datetime]:
+        """When base status lists came, by digest; those that are not kept are left out."""
+        table = schema.status_lists
+        async with self._reading() as connection:
+            rows = await connection.execute(sa.select(table.c.digest, table.c.received_at))
+            return {row.digest: row.received_at for row in rows if row.digest in digests}
 
     async def forget_status_lists(self, *, named: Collection[str], before: datetime) -> int:
         """Drop lists that no entry names any more and that are older than a moment.

@@ -8,7 +8,7 @@ from forking and two members from holding one prefix.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -110,6 +110,14 @@ class WriteTransaction(FeedWrites, LedgerWrites):
                 sa.insert(table), [{"key_id": key_id, "urn": urn} for key_id in key_ids]
             )
 
+    async def add_keys(self, urn: str, key_ids: Sequence[str]) -> None:
+        """Give a member further keys, beside those it holds."""
+        if key_ids:
+            await self._connection.execute(
+                sa.insert(schema.member_keys),
+                [{"key_id": key_id, "urn": urn} for key_id in key_ids],
+            )
+
     async def end_keys(
         self, urn: str, *, at: datetime, key_ids: Sequence[str] | None = None
     ) -> None:
@@ -136,12 +144,11 @@ class WriteTransaction(FeedWrites, LedgerWrites):
         ).one_or_none()
         if row is None:
             return None
-        challenges = await self._connection.execute(
-            sa.select(schema.challenges)
-            .where(schema.challenges.c.enrolment_id == enrolment_id)
-            .order_by(schema.challenges.c.key_id)
-        )
-        return enrolment_from_rows(row, challenges)
+        return await with_challenges(self._connection, row)
+
+    async def key_changes(self, urn: str) -> tuple[EnrolmentRow, ...]:
+        """A member's changes of keys, those that wait included, oldest first."""
+        return await read_key_changes(self._connection, urn)
 
     async def add_enrolment(self, enrolment: EnrolmentRow) -> None:
         """Write a new enrolment and its challenges."""
@@ -247,6 +254,27 @@ class WriteTransaction(FeedWrites, LedgerWrites):
                     sequence=statement.sequence,
                 )
             )
+
+
+async def with_challenges(connection: AsyncConnection, row: sa.Row[Any]) -> EnrolmentRow:
+    """A row of ``enrolments`` with its challenges."""
+    challenges = await connection.execute(
+        sa.select(schema.challenges)
+        .where(schema.challenges.c.enrolment_id == row.enrolment_id)
+        .order_by(schema.challenges.c.key_id)
+    )
+    return enrolment_from_rows(row, challenges)
+
+
+async def read_key_changes(connection: AsyncConnection, urn: str) -> tuple[EnrolmentRow, ...]:
+    """A member's changes of keys, those that wait included, oldest first."""
+    table = schema.enrolments
+    rows = await connection.execute(
+        sa.select(table)
+        .where(table.c.urn == urn, table.c.kind == "keys")
+        .order_by(table.c.created_at, table.c.enrolment_id)
+    )
+    return tuple([await with_challenges(connection, row) for row in rows])
 
 
 async def read_changes(

@@ -260,6 +260,7 @@ def registry_world(
     watcher_queue: int = 16,
     stall_seconds: float = 5.0,
     check_policy: Callable[..., object] = load_policy,
+    approvals_needed: int = 1,
 ) -> RegistryWorld:
     clock = clock or Clock()
     keys = keys or HubKeys(feed=signing_key("hub/feed"), token=signing_key("hub/token"))
@@ -279,6 +280,7 @@ def registry_world(
         checks=DocumentChecks(policy=check_policy),
         challenge_seconds=600,
         clock=clock,
+        approvals_needed=approvals_needed,
     )
     return RegistryWorld(store, registry, mirror, feed, clock, keys)
 
@@ -324,6 +326,7 @@ async def make_directory(directory: Path, dsn: str | None, now: datetime) -> Hub
             http=("127.0.0.1", 0),
             names=["localhost", "127.0.0.1"],
             operator="first",
+            approvals=1,
         ),
         now=now,
     )

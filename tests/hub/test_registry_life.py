@@ -119,7 +119,7 @@ async def test_a_long_feed_is_compacted_and_a_process_that_fell_behind_starts_ov
 async def test_strangers_cannot_fill_the_registry(
     world: RegistryWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.hub.registry.MAX_WAITING", 2)
+    monkeypatch.setattr("gateway.hub.enrolling.MAX_WAITING", 2)
     await world.active(checkpoint())
     await world.enrol(region())
     await world.enrol(region(GUANGZHOU))
