@@ -17,6 +17,7 @@ from gateway.attestation.claims import (
     NONCE_BYTES,
     Attestation,
     AttestationUse,
+    StatusReference,
     claims_to_json,
     parse_claims,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "SealingKey",
     "SealingPublicKey",
     "SigningKey",
+    "StatusReference",
     "SubjectError",
     "VerificationKey",
     "VerifiedToken",

@@ -1,8 +1,10 @@
 """The claims of an attestation: what is said, about whom, to whom, for how long.
 
 The claim set is closed: ``iss aud iat nbf exp jti sub use code``, online only
-``nonce``, and for an import, where the document is known, ``bound``. Times are
-integer seconds since the epoch; what is unknown is left out, never null. Writing is
+``nonce``, for an import, where the document is known, ``bound``, for a carried one,
+where the issuer keeps a status list, ``status``, and, where the issuer numbers its
+lots, ``serial``. Times are integer seconds since the epoch; what is unknown is left
+out, never null. Writing is
 deterministic: fixed member order, no whitespace, UTF-8 unescaped.
 
 Reading is strict: no unknown, doubled or null member, no number with a fraction,
@@ -14,7 +16,8 @@ Invariants of what was read or written:
 
 * ``iat <= nbf < exp``, ``exp - iat`` within the life of its use, and ``exp`` not
   after ``valid_until`` of any report;
-* ``nonce`` is there exactly when the use is online, ``bound`` at most for an import;
+* ``nonce`` is there exactly when the use is online, ``bound`` at most for an import,
+  ``status`` at most when the use is carried;
 * ``sub`` has the form of a pseudonym, so no document number fits in it.
 
 Whether the times hold *now* is the verifier's question (``verifying``).
@@ -27,7 +30,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -74,6 +77,12 @@ SUBJECT_LENGTH: Final = 43
 
 BOUND_BYTES: Final = 32
 """Length of a commitment: a SHA-256 (``bound``)."""
+MAX_STATUS_URI_LENGTH: Final = 256
+"""As the subject of a feed entry, which a status list is."""
+MAX_STATUS_INDEX: Final = 2**31 - 1
+"""No list of the profile is longer: two thousand million people."""
+MAX_SERIAL: Final = 2**53 - 1
+"""The largest integer that every JSON reader holds (RFC 8259 §6)."""
 
 _LIFE_SECONDS: Final = {
     AttestationUse.ONLINE: MAX_ONLINE_SECONDS,
@@ -89,6 +98,23 @@ _REGION_DIGITS: Final = 6
 _SUBJECT_AND_TOKEN_ID: Final = re.compile(
     rf"[A-Za-z0-9_-]{{{SUBJECT_LENGTH}}} [A-Za-z0-9_-]{{16,64}}", re.ASCII
 )
+
+
+# As the `uri` of a reference: no space, no control, nothing outside ASCII.
+_STATUS_URI: Final = re.compile(r"[!-~]{1,256}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReference:
+    """Where an attestation stands in a status list (draft-ietf-oauth-status-list §6).
+
+    Attributes:
+        uri: names the list.
+        index: of the entry, from 0.
+    """
+
+    uri: str
+    index: int = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +137,10 @@ class Attestation:
         nonce: the question's nonce, exactly when the use is online.
         bound: commitment to the document that was asked about, for an import only;
             None: the issuer does not say about whom it is.
+        status: where it stands in a status list, for a carried one only; None: its
+            issuer keeps none.
+        serial: number of the lot in which it was issued; None: its issuer numbers
+            none. A lot lasts an hour or longer, so it links nobody.
     """
 
     issuer: str
@@ -124,6 +154,8 @@ class Attestation:
     use: AttestationUse
     nonce: bytes | None = field(default=None, repr=False)
     bound: bytes | None = field(default=None, repr=False)
+    status: StatusReference | None = None
+    serial: int | None = None
     _claims: Claims | None = field(default=None, init=False, repr=False, compare=False)
 
     if not TYPE_CHECKING:
@@ -147,6 +179,19 @@ class Attestation:
             return getattr(self, name)
 
 
+class StatusListClaim(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The reference to a token status list."""
+
+    idx: Annotated[int, msgspec.Meta(ge=0, le=MAX_STATUS_INDEX)]
+    uri: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_STATUS_URI_LENGTH)]
+
+
+class StatusClaim(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The ``status`` claim; other mechanisms than the list are not of the profile."""
+
+    status_list: StatusListClaim
+
+
 class Claims(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The claim set as it stands in the token; made only by ``read_claims``."""
 
@@ -161,6 +206,8 @@ class Claims(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     use: AttestationUse
     nonce: str | UnsetType = UNSET
     bound: str | UnsetType = UNSET
+    status: StatusClaim | UnsetType = UNSET
+    serial: Annotated[int, msgspec.Meta(ge=0, le=MAX_SERIAL)] | UnsetType = UNSET
 
 
 _LATE: Final = ("issued_at", "not_before", "expires_at", "code")
@@ -182,6 +229,7 @@ def claims_to_json(attestation: Attestation) -> bytes:
     if issued.tzinfo is None or begins.tzinfo is None or ends.tzinfo is None:
         raise _invalid("every time needs a zone")
     nonce, bound, code = attestation.nonce, attestation.bound, attestation.code
+    status, serial = attestation.status, attestation.serial
     iat = to_seconds(issued)
     claims = Claims(
         attestation.issuer,
@@ -195,11 +243,17 @@ def claims_to_json(attestation: Attestation) -> bytes:
         attestation.use,
         UNSET if nonce is None else base64url.encode(nonce),
         UNSET if bound is None else base64url.encode(bound),
+        UNSET if status is None else StatusClaim(StatusListClaim(status.index, status.uri)),
+        UNSET if serial is None else serial,
     )
     # A struct is not checked when it is built, only when it is read. The code has
     # checked itself, so the frame and the ends of the reports are left.
     if iat < 0:
         raise _invalid("iat lies before the epoch")
+    if status is not None and not 0 <= status.index <= MAX_STATUS_INDEX:
+        raise _invalid("status is out of bounds")
+    if serial is not None and not 0 <= serial <= MAX_SERIAL:
+        raise _invalid("serial is out of bounds")
     _check_frame(claims)
     if code.valid_until is not None and ends > code.valid_until:
         raise outlived()
@@ -261,6 +315,9 @@ def attestation_of(claims: Claims, nonce: bytes | None) -> Attestation:
     attestation.nonce = nonce
     bound = claims.bound
     attestation.bound = None if bound is UNSET else base64url.decode(bound.encode())
+    status, serial = claims.status, claims.serial
+    attestation.status = None if status is UNSET else _reference(status)
+    attestation.serial = None if serial is UNSET else serial
     attestation._claims = claims  # noqa: SLF001 - of this module
     attestation.__class__ = Attestation
     return attestation  # type: ignore[no-any-return]  # given its class above
@@ -299,6 +356,10 @@ def region_code(urn: str) -> str:
     return code
 
 
+def _reference(status: StatusClaim) -> StatusReference:
+    return StatusReference(status.status_list.uri, status.status_list.idx)
+
+
 def _refuse_doubled_members(payload: bytes) -> None:
     try:
         strict_json.loads(payload)
@@ -332,7 +393,16 @@ def _check_frame(claims: Claims) -> bytes | None:
         if use is not AttestationUse.IMPORT:
             raise _invalid("bound goes with an import and with no other use")
         _read_bytes(claims.bound, BOUND_BYTES, "bound")
+    if claims.status is not UNSET:
+        _check_status(claims.status, use)
     return None if claims.nonce is UNSET else _read_bytes(claims.nonce, NONCE_BYTES, "nonce")
+
+
+def _check_status(status: StatusClaim, use: AttestationUse) -> None:
+    if use is not AttestationUse.CARRIED:
+        raise _invalid("status goes with carried use and with no other")
+    if not _STATUS_URI.fullmatch(status.status_list.uri):
+        raise _invalid("status names a list by a URI")
 
 
 def _read_bytes(text: str, length: int, name: str) -> bytes:

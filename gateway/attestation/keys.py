@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, get_args
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -28,6 +28,8 @@ from gateway.attestation.errors import KeyMaterialError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from gateway.attestation.claims import Claims
 
 Algorithm: TypeAlias = Literal["ES256", "Ed25519"]
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -71,6 +73,18 @@ class SigningKey:
         return self.private.public_key()
 
 
+class ClaimsRule(Protocol):
+    """What trust no longer believes of a key's holder; see ``gateway.trust.distrust``."""
+
+    def touches_claims(self, claims: Claims) -> bool:
+        """Whether an attestation with these claims is not to be believed."""
+        ...
+
+
+# Beyond the last second that a claim can name (`code_claim.LAST_SECOND`).
+_NO_END: Final = 253_402_300_800
+
+
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
     """A public key as the trust bundle binds it: to an issuer, divisions and a time.
@@ -85,6 +99,15 @@ class VerificationKey:
         not_after: end of use, exclusive, UTC; None: open.
         max_lifetime_seconds: longest ``exp - iat`` that the superior grants this
             authority; None: the limits of the profile alone.
+        tainted_from: what it signed from then on is not believed; None: no such
+            instant.
+        is_revoked: nothing that it signed is believed.
+        distrusts: what else is not believed of what it signed; part of the key, so
+            that whoever remembers a verification by its key forgets it with them.
+        first_second: ``not_before``, seconds since the epoch.
+        end_second: ``not_after`` likewise; beyond every claim: open.
+        believed_until_second: what it signed from this second on is not believed;
+            0: nothing is.
     """
 
     key_id: str
@@ -95,6 +118,12 @@ class VerificationKey:
     not_before: datetime
     not_after: datetime | None = None
     max_lifetime_seconds: int | None = None
+    tainted_from: datetime | None = None
+    is_revoked: bool = False
+    distrusts: tuple[ClaimsRule, ...] = ()
+    first_second: int = field(init=False, repr=False, compare=False)
+    end_second: int = field(init=False, repr=False, compare=False)
+    believed_until_second: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if algorithm_of(self.public_key) != self.algorithm:
@@ -103,9 +132,15 @@ class VerificationKey:
             # An empty prefix would contain the whole country.
             if len(prefix) not in _PREFIX_LENGTHS or not (prefix.isascii() and prefix.isdigit()):
                 raise KeyMaterialError("a division prefix has 2, 4 or 6 digits")
-        for moment in (self.not_before, self.not_after):
+        for moment in (self.not_before, self.not_after, self.tainted_from):
             if moment is not None and moment.tzinfo is None:
                 raise KeyMaterialError("every time needs a zone")
+        # A verification compares seconds; they are made once a key.
+        fill = object.__setattr__
+        fill(self, "first_second", int(self.not_before.timestamp()))
+        fill(self, "end_second", _second_or(self.not_after, _NO_END))
+        believed = 0 if self.is_revoked else _second_or(self.tainted_from, _NO_END)
+        fill(self, "believed_until_second", believed)
 
 
 def generate_signing_key(algorithm: Algorithm = "ES256") -> SigningKey:
@@ -197,6 +232,8 @@ def verification_key_from_jwk(
     not_before: datetime,
     not_after: datetime | None = None,
     max_lifetime_seconds: int | None = None,
+    tainted_from: datetime | None = None,
+    is_revoked: bool = False,
 ) -> VerificationKey:
     """Reads a public JWK and binds it to issuer, divisions and time.
 
@@ -205,7 +242,16 @@ def verification_key_from_jwk(
     """
     key_id, algorithm, public = public_key_from_jwk(jwk)
     return VerificationKey(
-        key_id, issuer, algorithm, public, prefixes, not_before, not_after, max_lifetime_seconds
+        key_id,
+        issuer,
+        algorithm,
+        public,
+        prefixes,
+        not_before,
+        not_after,
+        max_lifetime_seconds,
+        tainted_from,
+        is_revoked,
     )
 
 
@@ -335,6 +381,10 @@ def p256_coordinates(public: ec.EllipticCurvePublicKey) -> dict[str, str]:
         "x": base64url.encode(numbers.x.to_bytes(COORDINATE_BYTES, "big")),
         "y": base64url.encode(numbers.y.to_bytes(COORDINATE_BYTES, "big")),
     }
+
+
+def _second_or(moment: datetime | None, otherwise: int) -> int:
+    return otherwise if moment is None else int(moment.timestamp())
 
 
 def _coordinates(public: PublicKey) -> dict[str, str]:

@@ -4,14 +4,18 @@ A token passes when all of this holds, and raises otherwise:
 
 1. at most 8 KiB, three segments of canonical base64url;
 2. a header of exactly ``alg``, ``kid`` and ``typ``, each once, ``typ`` being
-   ``hutong-attestation+jwt`` (so no ``crit``, no key inside or behind a URL);
+   ``hutong-attestation+jwt``, or that of ``sd_jwt`` where one in part is read (so no
+   ``crit``, no key inside or behind a URL);
 3. a closed, well-typed claim set without doubled members (``claims``);
-4. the key that trust holds under exactly (``iss``, ``kid``), bound to ``alg``,
-   in force now, its divisions containing the issuer and every report;
+4. the key that trust holds under exactly (``iss``, ``kid``), bound to ``alg``, in use
+   at ``iat``, its divisions containing the issuer and every report; a key that has
+   been retired since still verifies what it signed, for as long as that lives, and
+   one that is tainted what it signed before;
 5. the signature, for ES256 as raw ``r || s`` with both in range;
 6. the times, with leeway on both sides, and the life that the key's superior set;
-7. the audience containing the region that reads;
-8. the use: with a nonce, an online attestation that repeats it; without, a carried
+7. no distrust that trust binds to the key is about it;
+8. the audience containing the region that reads;
+9. the use: with a nonce, an online attestation that repeats it; without, a carried
    one; for a conversion, one of use ``import`` (whose commitment to a document is
    held against it by ``bound``). Anything else is a replay.
 
@@ -28,7 +32,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from msgspec import UNSET
@@ -47,11 +51,17 @@ from gateway.attestation.claims import (
 from gateway.attestation.code_claim import to_seconds
 from gateway.attestation.errors import AttestationError, AttestationFault
 from gateway.attestation.keys import ALGORITHMS, COORDINATE_BYTES, KEY_ID_LENGTH, VerificationKey
+from gateway.attestation.sd_jwt import SD_TOKEN_TYPE, disclosed_of, read_disclosed, split
 from gateway.attestation.signing import ES256, TOKEN_TYPE
 from gateway.errors import CallerError, InternalError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
+
+    from gateway.attestation.disclosed import DisclosedAttestation
+
+_R = TypeVar("_R")
 
 MAX_TOKEN_BYTES: Final = 8 * 1024
 """``Answer.attestation`` in exchange.proto."""
@@ -122,6 +132,7 @@ class AttestationVerifier:
         # Header segment -> (alg, kid), of tokens that verified: so a stranger
         # cannot fill it, and what is in it was read strictly once.
         self._headers: dict[bytes, tuple[str, str]] = {}
+        self._disclosed_headers: dict[bytes, tuple[str, str]] = {}
 
     def verify(
         self,
@@ -147,25 +158,18 @@ class AttestationVerifier:
             TrustError: trust knows no such key, or does not believe the issuer.
             CallerError: ``audience`` or ``now`` is not what it must be.
         """
-        if now.tzinfo is None:
-            raise CallerError("the time needs a zone")
-        try:
-            destination = region_code(audience)
-        except ValueError:
-            raise CallerError("the audience is the URN of one region") from None
+        destination, now_seconds = _reader(audience, now)
         data = _token_bytes(token)
-        # Fractions do not matter: every bound is a whole second.
-        now_seconds = to_seconds(now)
         cache = self._cache
         if cache is None:
-            claims, answered, _ = self._verify_token(data, now, now_seconds)
+            claims, answered, _ = self._verify_token(data, now_seconds)
             attestation = attestation_of(claims, answered)
         else:
             digest = hashlib.sha256(data).digest()
             generation = cache.generation
             found = cache.get(digest, now_seconds)
-            if found is None or not self._still_holds(found, now, now_seconds):
-                claims, answered, key = self._verify_token(data, now, now_seconds)
+            if found is None or not self._still_holds(found, now_seconds):
+                claims, answered, key = self._verify_token(data, now_seconds)
                 found = VerifiedToken(attestation_of(claims, answered), key, claims)
                 cache.put(digest, found, generation)
             attestation = found.attestation
@@ -177,38 +181,84 @@ class AttestationVerifier:
             _check_question(attestation, nonce)
         return attestation
 
+    def verify_disclosed(
+        self, token: str | bytes, *, audience: str, now: datetime, nonce: bytes | None = None
+    ) -> DisclosedAttestation:
+        """Verifies an attestation that is shown in part (``sd_jwt``).
+
+        It is held to everything that a whole one is held to, but for what it does not
+        tell: a report that is withheld cannot be held against the divisions of the key,
+        nor its end against ``exp``. A distrust that asks for what is withheld is about
+        it. Nothing is remembered of it.
+
+        The arguments are those of ``verify``.
+
+        Raises:
+            AttestationError: as ``verify``, and ``DISCLOSURE_INVALID``.
+            TrustError: as ``verify``.
+            CallerError: as ``verify``.
+        """
+        destination, now_seconds = _reader(audience, now)
+        signed, disclosures = split(_token_bytes(token))
+        claims, read, _ = self._verify_signed(
+            signed,
+            now_seconds,
+            SD_TOKEN_TYPE,
+            lambda payload: read_disclosed(payload, disclosures),
+        )
+        attestation = disclosed_of(claims, read)
+        if attestation.audience != audience:
+            _check_audience(attestation, destination)
+        _check_question(attestation, nonce)
+        return attestation
+
     def _verify_token(
-        self, data: bytes, now: datetime, now_seconds: int
+        self, data: bytes, now_seconds: int
     ) -> tuple[Claims, bytes | None, VerificationKey]:
+        return self._verify_signed(data, now_seconds, TOKEN_TYPE, read_claims)
+
+    def _verify_signed(
+        self,
+        data: bytes,
+        now_seconds: int,
+        token_type: str,
+        read: Callable[[bytes], tuple[Claims, _R]],
+    ) -> tuple[Claims, _R, VerificationKey]:
         """Everything that does not depend on who reads and what was asked."""
         signing_input, _, signature_segment = data.rpartition(b".")
         header_segment, _, payload_segment = signing_input.partition(b".")
-        known = self._headers.get(header_segment)
+        is_whole = token_type == TOKEN_TYPE
+        headers = self._headers if is_whole else self._disclosed_headers
+        known = headers.get(header_segment)
         if known is None and data.count(b".") != _DOTS:
             raise _malformed()
-        algorithm, key_id = known or _parse_header(header_segment)
+        algorithm, key_id = known or _parse_header(header_segment, token_type)
         try:
             payload = base64url.decode(payload_segment)
             signature = base64url.decode(signature_segment)
         except ValueError:
             raise _malformed() from None
-        claims, nonce = read_claims(payload)
+        claims, beside = read(payload)
         key = self._keys.attestation_key(claims.iss, key_id)
         if key.algorithm != algorithm:
             raise AttestationError(
                 "alg is not the algorithm of the key",
                 code=AttestationFault.ATTESTATION_ALGORITHM,
             )
-        _check_key_time(key, now)
+        self._check_key_time(key, claims.iat)
         _check_signature(key, signature, signing_input)
         if known is None:
-            self._remember_header(header_segment, algorithm, key_id)
+            _remember_header(headers, header_segment, algorithm, key_id)
         _check_divisions(claims, key)
         self._check_times(claims, key, now_seconds)
-        return claims, nonce, key
+        if key.distrusts:
+            _check_distrusts(claims, key)
+        return claims, beside, key
 
-    def _still_holds(self, found: VerifiedToken, now: datetime, now_seconds: int) -> bool:
+    def _still_holds(self, found: VerifiedToken, now_seconds: int) -> bool:
         """Tells whether trust still gives the key that proved the entry.
+
+        A key that was tainted, revoked or distrusted since is not equal to it.
 
         Raises:
             TrustError: as when the token were verified anew.
@@ -216,9 +266,22 @@ class AttestationVerifier:
         key = self._keys.attestation_key(found.attestation.issuer, found.key.key_id)
         if key is not found.key and key != found.key:
             return False
-        _check_key_time(key, now)
         self._check_times(found.claims, key, now_seconds)
         return True
+
+    def _check_key_time(self, key: VerificationKey, issued: int) -> None:
+        """Checks that the key was in use, and is believed, when it says that it signed."""
+        leeway = self._leeway_seconds
+        if issued >= key.believed_until_second:
+            if key.is_revoked:
+                raise AttestationError("the key is revoked", code=AttestationFault.KEY_REVOKED)
+            raise AttestationError(
+                "the key was tainted when it signed", code=AttestationFault.KEY_TAINTED
+            )
+        if not key.first_second - leeway <= issued < key.end_second + leeway:
+            raise AttestationError(
+                "the key was not in use when it signed", code=AttestationFault.KEY_NOT_VALID_NOW
+            )
 
     def _check_times(self, claims: Claims, key: VerificationKey, now_seconds: int) -> None:
         leeway = self._leeway_seconds
@@ -236,10 +299,25 @@ class AttestationVerifier:
                 code=AttestationFault.LIFETIME_TOO_LONG,
             )
 
-    def _remember_header(self, segment: bytes, algorithm: str, key_id: str) -> None:
-        if len(self._headers) >= _MAX_REMEMBERED_HEADERS:
-            self._headers.clear()
-        self._headers[segment] = (algorithm, key_id)
+
+def _reader(audience: str, now: datetime) -> tuple[str, int]:
+    """The six digits of the region that reads, and its clock in seconds."""
+    if now.tzinfo is None:
+        raise CallerError("the time needs a zone")
+    try:
+        destination = region_code(audience)
+    except ValueError:
+        raise CallerError("the audience is the URN of one region") from None
+    # Fractions do not matter: every bound is a whole second.
+    return destination, to_seconds(now)
+
+
+def _remember_header(
+    headers: dict[bytes, tuple[str, str]], segment: bytes, algorithm: str, key_id: str
+) -> None:
+    if len(headers) >= _MAX_REMEMBERED_HEADERS:
+        headers.clear()
+    headers[segment] = (algorithm, key_id)
 
 
 def _token_bytes(token: str | bytes) -> bytes:
@@ -255,7 +333,7 @@ def _token_bytes(token: str | bytes) -> bytes:
         raise _malformed() from None
 
 
-def _parse_header(segment: bytes) -> tuple[str, str]:
+def _parse_header(segment: bytes, token_type: str) -> tuple[str, str]:
     """Reads a header for the first time; returns algorithm and key id."""
     if len(segment) > _MAX_HEADER_SEGMENT:
         raise _bad_header()
@@ -268,7 +346,7 @@ def _parse_header(segment: bytes) -> tuple[str, str]:
     if not isinstance(header, dict) or header.keys() != _HEADER_MEMBERS:
         raise _bad_header()
     algorithm, key_id = header["alg"], header["kid"]
-    if header["typ"] != TOKEN_TYPE:
+    if header["typ"] != token_type:
         raise _bad_header()
     if not (isinstance(key_id, str) and _KEY_ID.fullmatch(key_id)):
         raise _bad_header()
@@ -277,11 +355,6 @@ def _parse_header(segment: bytes) -> tuple[str, str]:
             "alg is none of the profile", code=AttestationFault.ATTESTATION_ALGORITHM
         )
     return algorithm, key_id
-
-
-def _check_key_time(key: VerificationKey, now: datetime) -> None:
-    if now < key.not_before or (key.not_after is not None and now >= key.not_after):
-        raise AttestationError("the key is not in force", code=AttestationFault.KEY_NOT_VALID_NOW)
 
 
 def _check_signature(key: VerificationKey, signature: bytes, signing_input: bytes) -> None:
@@ -333,14 +406,21 @@ def _check_divisions(claims: Claims, key: VerificationKey) -> None:
         )
 
 
-def _check_audience(attestation: Attestation, destination: str) -> None:
+def _check_distrusts(claims: Claims, key: VerificationKey) -> None:
+    if any(rule.touches_claims(claims) for rule in key.distrusts):
+        raise AttestationError(
+            "a distrust is about it", code=AttestationFault.ATTESTATION_DISTRUSTED
+        )
+
+
+def _check_audience(attestation: Attestation | DisclosedAttestation, destination: str) -> None:
     if not destination.startswith(region_prefix(attestation.audience)):
         raise AttestationError(
             "aud does not contain this region", code=AttestationFault.AUDIENCE_MISMATCH
         )
 
 
-def _check_question(attestation: Attestation, nonce: bytes | None) -> None:
+def _check_question(attestation: Attestation | DisclosedAttestation, nonce: bytes | None) -> None:
     if nonce is None:
         if attestation.use is not AttestationUse.CARRIED:
             raise AttestationError(

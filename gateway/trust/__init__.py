@@ -6,7 +6,8 @@ disk or network. In the order in which trust flows:
 * :mod:`anchor`: the hub and its keys, handed over by hand;
 * :mod:`statements`, :mod:`keys`, :mod:`authority`, :mod:`enrolment`: what members
   say about themselves and how a hub checks it;
-* :mod:`feed`: the hub's signed, numbered, chained changes;
+* :mod:`lifecycle`: how their keys change; :mod:`distrust`: what is not believed;
+* :mod:`feed`, :mod:`kinds`, :mod:`entries`: the hub's signed, numbered, chained changes;
 * :mod:`replica`: a reader's verified copy of them;
 * :mod:`bundle`: the answers that the copy gives.
 """
@@ -24,11 +25,28 @@ from gateway.trust.authority import MemberState as MemberState
 from gateway.trust.authority import parse_authority as parse_authority
 from gateway.trust.authority import parse_enrolment as parse_enrolment
 from gateway.trust.bundle import TrustBundle as TrustBundle
+from gateway.trust.distrust import DistrustRule as DistrustRule
+from gateway.trust.distrust import parse_distrust_rule as parse_distrust_rule
 from gateway.trust.enrolment import verify_enrolment as verify_enrolment
 from gateway.trust.enrolment import verify_enrolment_proofs as verify_enrolment_proofs
+from gateway.trust.entries import Distrust as Distrust
+from gateway.trust.entries import Notice as Notice
+from gateway.trust.entries import Rehearsal as Rehearsal
+from gateway.trust.entries import StatusEntry as StatusEntry
+from gateway.trust.entries import Superior as Superior
+from gateway.trust.entries import anchor_of as anchor_of
+from gateway.trust.entries import check_sample as check_sample
+from gateway.trust.entries import distrust_body as distrust_body
+from gateway.trust.entries import notice_body as notice_body
+from gateway.trust.entries import parse_rehearsal as parse_rehearsal
+from gateway.trust.entries import rehearsal_body as rehearsal_body
+from gateway.trust.entries import superior_body as superior_body
 from gateway.trust.errors import AnchorError as AnchorError
+from gateway.trust.errors import DistrustError as DistrustError
 from gateway.trust.errors import FeedError as FeedError
 from gateway.trust.errors import FeedFault as FeedFault
+from gateway.trust.errors import KeyChangeError as KeyChangeError
+from gateway.trust.errors import KeyChangeFault as KeyChangeFault
 from gateway.trust.errors import KeyMaterialError as KeyMaterialError
 from gateway.trust.errors import Missing as Missing
 from gateway.trust.errors import PossessionError as PossessionError
@@ -45,13 +63,22 @@ from gateway.trust.feed import statement_change as statement_change
 from gateway.trust.feed import verify_entry as verify_entry
 from gateway.trust.feed import verify_head as verify_head
 from gateway.trust.feed import verify_manifest as verify_manifest
+from gateway.trust.feed import withdrawal_change as withdrawal_change
+from gateway.trust.keys import KeyState as KeyState
 from gateway.trust.keys import KeyUse as KeyUse
 from gateway.trust.keys import MemberKey as MemberKey
 from gateway.trust.keys import parse_member_key as parse_member_key
 from gateway.trust.keys import sealing_member_key as sealing_member_key
 from gateway.trust.keys import signing_member_key as signing_member_key
+from gateway.trust.lifecycle import LEAD_TIME as LEAD_TIME
+from gateway.trust.lifecycle import KeyChange as KeyChange
+from gateway.trust.lifecycle import KeyMove as KeyMove
+from gateway.trust.lifecycle import apply_key_change as apply_key_change
+from gateway.trust.lifecycle import parse_key_change as parse_key_change
+from gateway.trust.lifecycle import usable_keys as usable_keys
 from gateway.trust.live import Published as Published
 from gateway.trust.replica import FeedReplica as FeedReplica
+from gateway.trust.replica import Listing as Listing
 from gateway.trust.statements import KeyProof as KeyProof
 from gateway.trust.statements import Statement as Statement
 from gateway.trust.statements import StatementKind as StatementKind

@@ -1,9 +1,10 @@
 """Members of the federation: what they say at enrolment, and what the feed says of them.
 
 :class:`EnrolmentBody` is the body of an enrolment statement: the member's own
-words. :class:`Authority` is the hub's record of an admitted region, the body of
-a feed entry of kind ``authority``: the member's words, the state an operator gave
-it, and the bounds its superior sets.
+words. :class:`Authority` is the hub's record of an admitted region, or of a hub that
+stands below, the body of a feed entry of kind ``authority``: the member's words, the
+state an operator gave it, and the constraints its superior sets: prefixes, the kinds
+it may sign, the life of attestations, how many hubs may stand below.
 
 A region speaks only for divisions inside its own: ``urn:hutong:region:330100``
 may hold ``3301`` or ``330106``, never ``44``. Checkpoints and operators hold no
@@ -15,7 +16,7 @@ Parsing here goes by shape. That a division exists is checked by
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -46,6 +47,14 @@ MIN_ATTESTATION_SECONDS: Final = 60
 """Below the leeway of clocks an attestation could be dead on arrival."""
 MAX_ATTESTATION_SECONDS: Final = 86_400
 """The profile's longest life, of a carried attestation (HT-ATT-7)."""
+ALL_KINDS: Final = frozenset({"attestation", "scheme", "policy", "status"})
+"""What a superior may let an authority sign, or not; as ``DistrustRule.kind``."""
+MAX_KINDS: Final = 16
+"""The four of today, and some air for those to come."""
+MAX_PATH_LENGTH: Final = 4
+"""Nation, province, prefecture, county: no hub stands deeper."""
+
+_FEED_STATES: Final = (MemberState.ACTIVE, MemberState.SUSPENDED, MemberState.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +91,28 @@ class EnrolmentBody(MemberRecord):
         *,
         state: MemberState = MemberState.ACTIVE,
         max_attestation_seconds: int = MAX_ATTESTATION_SECONDS,
+        kinds: frozenset[str] = ALL_KINDS,
+        path_length: int = 0,
+        published_at: datetime | None = None,
     ) -> Authority:
-        """Returns the hub's record of this region.
+        """Returns the hub's record of this region or hub.
+
+        Args:
+            state: active, suspended or withdrawn.
+            max_attestation_seconds: longest life of an attestation below it.
+            kinds: what it may sign.
+            path_length: of a hub: how many hubs may stand below it, one under another.
+            published_at: noted on every key that does not say when it was published.
 
         Raises:
-            StatementError: not a region, or a bound that makes no sense.
+            StatementError: not a region or hub, or a bound that makes no sense.
         """
+        keys = self.keys
+        if published_at is not None:
+            keys = tuple(
+                key if key.published_at is not None else replace(key, published_at=published_at)
+                for key in keys
+            )
         return Authority(
             urn=self.urn,
             kind=self.kind,
@@ -96,25 +121,33 @@ class EnrolmentBody(MemberRecord):
             prefixes=self.prefixes,
             endpoint=self.endpoint,
             tls_ca_pem=self.tls_ca_pem,
-            keys=self.keys,
+            keys=keys,
             state=state,
             max_attestation_seconds=max_attestation_seconds,
+            kinds=kinds,
+            path_length=path_length,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority(MemberRecord):
-    """The hub's record of an admitted region; its kind is always ``region`` today.
+    """The hub's record of an admitted region, or of a hub that stands below it.
 
     Among its keys are those to come and those that have lapsed.
 
     Attributes:
-        state: active or suspended.
-        max_attestation_seconds: longest life of an attestation it may issue.
+        state: active, suspended or withdrawn.
+        max_attestation_seconds: longest life of an attestation that it, or whoever
+            stands below it, may issue.
+        kinds: what it, or whoever stands below it, may sign; of ``ALL_KINDS``.
+        path_length: of a hub: how many hubs may stand below it, one under another;
+            0: none, and always for a region.
     """
 
     state: MemberState
     max_attestation_seconds: int = MAX_ATTESTATION_SECONDS
+    kinds: frozenset[str] = ALL_KINDS
+    path_length: int = 0
     # Decoded keys by id: decoding waits for the first use and happens once a record.
     _verification: dict[str, VerificationKey] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -124,10 +157,12 @@ class Authority(MemberRecord):
     )
 
     def __post_init__(self) -> None:
-        if self.kind is not MemberKind.REGION:
-            raise StatementError("the feed names regions only")
-        if self.state not in (MemberState.ACTIVE, MemberState.SUSPENDED):
-            raise StatementError("the feed names active and suspended authorities only")
+        if self.kind not in (MemberKind.REGION, MemberKind.HUB):
+            raise StatementError("the feed names regions and hubs only")
+        if self.state not in _FEED_STATES:
+            raise StatementError("the feed names active, suspended and withdrawn authorities only")
+        if not 0 <= self.path_length <= (MAX_PATH_LENGTH if self.kind is MemberKind.HUB else 0):
+            raise StatementError("path_length is out of bounds")
         if not MIN_ATTESTATION_SECONDS <= self.max_attestation_seconds <= MAX_ATTESTATION_SECONDS:
             raise StatementError("max_attestation_seconds is out of bounds")
         check_member(self)
@@ -141,6 +176,10 @@ class Authority(MemberRecord):
     def is_active(self) -> bool:
         """Whether it takes part."""
         return self.state is MemberState.ACTIVE
+
+    def may_sign(self, kind: str) -> bool:
+        """Whether its superior lets it sign this kind; kinds without a bound always."""
+        return kind in self.kinds or kind not in ALL_KINDS
 
     def member_key(self, key_id: str, use: KeyUse) -> MemberKey:
         """Returns a key by its id and use.
@@ -206,6 +245,8 @@ class Authority(MemberRecord):
                 "keys": [key.to_body() for key in self.keys],
                 "state": self.state.value,
                 "max_attestation_seconds": self.max_attestation_seconds,
+                "kinds": None if self.kinds == ALL_KINDS else sorted(self.kinds),
+                "path_length": self.path_length or None,
             }
         )
 
@@ -240,6 +281,8 @@ class _AuthorityBody(msgspec.Struct, forbid_unknown_fields=True):
     max_attestation_seconds: int
     endpoint: _Endpoint | msgspec.UnsetType = msgspec.UNSET
     tls_ca_pem: _Pem | msgspec.UnsetType = msgspec.UNSET
+    kinds: list[str] | msgspec.UnsetType = msgspec.UNSET
+    path_length: int = 0
 
 
 def parse_enrolment(body: object) -> EnrolmentBody:
@@ -292,15 +335,19 @@ def parse_authority(body: object, *, decode_keys: bool = False) -> Authority:
         keys=parse_member_keys(read.keys, decode=decode_keys),
         state=read.state,
         max_attestation_seconds=read.max_attestation_seconds,
+        kinds=ALL_KINDS if read.kinds is msgspec.UNSET else _kinds(read.kinds),
+        path_length=read.path_length,
     )
 
 
 def lint_enrolment(enrolment: EnrolmentBody) -> None:
-    """Checks what only the door checks: divisions exist, certificates parse.
+    """Checks what only the door checks: divisions exist, certificates parse, keys are new.
 
     Raises:
-        StatementError: they do not.
+        StatementError: they do not, or a key says of itself what the hub says.
     """
+    if any(key.has_history for key in enrolment.keys):
+        raise StatementError("a key's history is the hub's to tell")
     try:
         for code in _divisions(enrolment):
             parse_division(code)
@@ -313,11 +360,23 @@ def lint_enrolment(enrolment: EnrolmentBody) -> None:
             raise StatementError("tls_ca_pem holds something other than certificates") from None
 
 
+def _kinds(named: list[str]) -> frozenset[str]:
+    kinds = frozenset(named)
+    # A kind that this reader does not know bounds nothing that it reads.
+    if len(kinds) != len(named) or len(named) > MAX_KINDS:
+        raise StatementError("kinds names a kind twice, or too many")
+    return kinds
+
+
 def _divisions(enrolment: EnrolmentBody) -> Iterator[str]:
     yield from enrolment.prefixes
     for region in (names.region_of(enrolment.urn), enrolment.region):
         if region is not None:
             yield region
+    hub = names.hub_of(enrolment.urn)
+    # The digits of a hub for the whole country are no division.
+    if hub is not None and names.shortest(hub):
+        yield hub
 
 
 def _or_none(value: str | msgspec.UnsetType) -> str | None:

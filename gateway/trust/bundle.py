@@ -8,24 +8,38 @@ Keys are looked up by issuer and key id together, never by key id alone. A suspe
 authority answers nothing: its keys, policy and sealing key are refused with
 AUTHORITY_SUSPENDED, and a shorter prefix does not step in for it. Its schemes are
 still listed, so that a presentation of it is recognised and the refusal can say why.
+A withdrawn one (AUTHORITY_WITHDRAWN) has left its prefixes, and nothing of it is listed.
+
+What the feed says and is not believed any more is not answered: what a key signed after
+it was tainted or at all when it is revoked, and what a distrust touches. Distrusts of
+attestations are bound to the key that the verifier gets, so that a verification without
+any costs nothing, and one that is remembered by its key ends with it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway.attestation.errors import AttestationError, AttestationFault
 from gateway.codes.divisions import longest_prefix
+from gateway.trust.entries import Distrust, Notice, Rehearsal, StatusEntry, Superior
 from gateway.trust.errors import Missing, TrustLookupError
 from gateway.trust.feed import FeedKind
 from gateway.trust.keys import KeyUse
+from gateway.trust.members import MemberKind, MemberState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from gateway.attestation.claims import Attestation
     from gateway.attestation.keys import VerificationKey
     from gateway.attestation.sealing_keys import SealingPublicKey
     from gateway.trust.authority import Authority
+    from gateway.trust.distrust import DistrustRule
     from gateway.trust.live import LiveSet, Published
+
+_Extra = TypeVar("_Extra", Distrust, Notice, Rehearsal, StatusEntry, Superior)
 
 
 class TrustBundle:
@@ -41,16 +55,117 @@ class TrustBundle:
         self.sequence = sequence
         self._authorities = {urn: item.authority for urn, item in live.authorities.items()}
         self._published = live.published
+        self._extras = live.extras
         self._by_prefix: dict[str, Authority] = {}
+        self._hubs_by_prefix: dict[str, Authority] = {}
         # Suspended ones first, so that an active holder of the same prefix stands.
         for authority in sorted(self._authorities.values(), key=lambda item: item.is_active):
-            for prefix in authority.prefixes:
-                self._by_prefix[prefix] = authority
+            if authority.state is not MemberState.WITHDRAWN:
+                is_region = authority.kind is MemberKind.REGION
+                by_prefix = self._by_prefix if is_region else self._hubs_by_prefix
+                for prefix in authority.prefixes:
+                    by_prefix[prefix] = authority
         self._attestation_keys: dict[tuple[str, str], VerificationKey] = {}
+        self._rules: dict[str, list[DistrustRule]] = {}
+        for distrust in self.distrusts():
+            self._rules.setdefault(distrust.rule.issuer, []).append(distrust.rule)
 
     def authorities(self) -> tuple[Authority, ...]:
-        """Returns every authority, the suspended included, by URN."""
-        return tuple(self._authorities[urn] for urn in sorted(self._authorities))
+        """Returns every region, the suspended and the withdrawn included, by URN."""
+        return tuple(
+            authority
+            for _, authority in sorted(self._authorities.items())
+            if authority.kind is MemberKind.REGION
+        )
+
+    def hubs(self) -> tuple[Authority, ...]:
+        """Returns the active hubs that stand below this one, by URN."""
+        return tuple(
+            authority
+            for _, authority in sorted(self._authorities.items())
+            if authority.kind is MemberKind.HUB and authority.is_active
+        )
+
+    def all_hubs(self) -> tuple[Authority, ...]:
+        """Returns every hub below, the suspended and the withdrawn included, by URN."""
+        return tuple(
+            authority
+            for _, authority in sorted(self._authorities.items())
+            if authority.kind is MemberKind.HUB
+        )
+
+    def hub_for(self, region: str) -> Authority:
+        """Returns the active hub below with the longest prefix of a six-digit code.
+
+        Raises:
+            TrustLookupError: UNKNOWN_REGION or AUTHORITY_SUSPENDED.
+        """
+        return _active(longest_prefix(region, self._hubs_by_prefix), Missing.UNKNOWN_REGION)
+
+    def superior(self) -> Superior | None:
+        """Returns the hub that this one stands below; None: below none."""
+        found = self._all(Superior)
+        return found[0] if found else None
+
+    def distrusts(self) -> tuple[Distrust, ...]:
+        """Returns the distrusts in force, by id."""
+        return self._all(Distrust)
+
+    def rehearsals(self) -> tuple[Rehearsal, ...]:
+        """Returns the rehearsals that are on, by id."""
+        return self._all(Rehearsal)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Returns the notices, by subject."""
+        return self._all(Notice)
+
+    def statuses(self) -> tuple[StatusEntry, ...]:
+        """Returns the newest word on every status list that is believed, by URI."""
+        return tuple(status for status in self._all(StatusEntry) if self._believes(status))
+
+    def status(self, uri: str, *, issuer: str | None = None) -> StatusEntry:
+        """Returns the newest word on a status list.
+
+        Args:
+            uri: of the list.
+            issuer: URN of who must have said it; None: anybody.
+
+        Raises:
+            AttestationError: STATUS_UNKNOWN, the feed has no word on it, or not one of
+                this issuer, or not one that is believed.
+        """
+        _, status = self._extras.get((FeedKind.STATUS, uri), (None, None))
+        if (
+            not isinstance(status, StatusEntry)
+            or (issuer is not None and status.issuer != issuer)
+            or not self._believes(status)
+        ):
+            raise AttestationError(
+                "the feed says nothing of the status list", code=AttestationFault.STATUS_UNKNOWN
+            )
+        return status
+
+    def check_distrust(self, attestation: Attestation, key_id: str | None = None) -> None:
+        """Refuses an attestation that a distrust is about; the verifier has done this.
+
+        Args:
+            attestation: a verified one.
+            key_id: of the key that signed it; None: not known, so it may be any.
+
+        Raises:
+            AttestationError: ATTESTATION_DISTRUSTED.
+        """
+        for rule in self._rules.get(attestation.issuer, ()):
+            if rule.touches_attestation(attestation, key_id):
+                raise AttestationError(
+                    "a distrust is about it", code=AttestationFault.ATTESTATION_DISTRUSTED
+                )
+
+    def touched(self, rule: DistrustRule) -> tuple[Published | StatusEntry, ...]:
+        """Returns the schemes, policies and statuses that a distrust would end, in order."""
+        held: list[Published | StatusEntry] = [*self._published.values(), *self.statuses()]
+        touched = [item for item in held if _touches(rule, item)]
+        return tuple(sorted(touched, key=lambda item: item.entry.sequence))
 
     def authority(self, urn: str) -> Authority:
         """Returns an active authority by its URN.
@@ -72,12 +187,23 @@ class TrustBundle:
         """Returns a key that signs attestations, whatever the time; the verifier checks it.
 
         Raises:
-            TrustLookupError: KEY_UNKNOWN or AUTHORITY_SUSPENDED.
+            TrustLookupError: KEY_UNKNOWN, AUTHORITY_SUSPENDED, AUTHORITY_WITHDRAWN, or
+                CONSTRAINT_EXCEEDED: its superior lets it attest nothing.
             KeyMaterialError: the key does not decode.
         """
         found = self._attestation_keys.get((issuer, key_id))
         if found is None:
             found = self._signing_key(issuer, key_id, KeyUse.ATTEST)
+            if not self._authorities[issuer].may_sign("attestation"):
+                raise TrustLookupError(
+                    "its superior lets it attest nothing", code=Missing.CONSTRAINT_EXCEEDED
+                )
+            rules = tuple(
+                rule
+                for rule in self._rules.get(issuer, ())
+                if rule.kind in (None, "attestation") and rule.key_id in (None, key_id)
+            )
+            found = replace(found, distrusts=rules) if rules else found
             self._attestation_keys[issuer, key_id] = found
         return found
 
@@ -101,7 +227,11 @@ class TrustBundle:
 
     def published_schemes(self) -> tuple[Published, ...]:
         """Returns the schemes in force, by subject, those of suspended authorities included."""
-        found = [item for (kind, _), item in self._published.items() if kind is FeedKind.SCHEME]
+        found = [
+            item
+            for (kind, _), item in self._published.items()
+            if kind is FeedKind.SCHEME and self._believes(item)
+        ]
         return tuple(sorted(found, key=lambda item: item.entry.subject))
 
     def schemes(self) -> tuple[dict[str, Any], ...]:
@@ -121,7 +251,10 @@ class TrustBundle:
         for code in (region, region[:4] + "00", region[:2] + "0000"):
             found = self._published.get((FeedKind.POLICY, f"{authority.urn}#{code}"))
             if found is not None:
-                return found
+                if self._believes(found):
+                    return found
+                # What is not believed any more gives no leave to use a wider one.
+                break
         raise TrustLookupError("the region has published no policy", code=Missing.POLICY_UNKNOWN)
 
     def policy(self, region: str) -> dict[str, Any]:
@@ -132,6 +265,23 @@ class TrustBundle:
         """
         return self.published_policy(region).document()
 
+    def _all(self, kind: type[_Extra]) -> tuple[_Extra, ...]:
+        found = [extra for _, extra in self._extras.values() if isinstance(extra, kind)]
+        return tuple(sorted(found, key=lambda extra: extra.entry.subject))
+
+    def _believes(self, item: Published | StatusEntry) -> bool:
+        """Whether what the feed says is neither tainted, revoked, withdrawn nor distrusted."""
+        if isinstance(item, StatusEntry):
+            issuer, signed_at, use = item.issuer, item.issued_at, KeyUse.ATTEST
+        else:
+            issuer, signed_at, use = item.authority, item.signed_at, KeyUse.STATE
+        authority = self._authorities[issuer]
+        return (
+            authority.state is not MemberState.WITHDRAWN
+            and authority.member_key(item.key_id, use).is_believed(signed_at)
+            and not any(_touches(rule, item) for rule in self._rules.get(issuer, ()))
+        )
+
     def _signing_key(self, issuer: str, key_id: str, use: KeyUse) -> VerificationKey:
         authority = _active(self._authorities.get(issuer), Missing.KEY_UNKNOWN)
         return authority.verification_key(key_id, use)
@@ -140,6 +290,28 @@ class TrustBundle:
 def _active(authority: Authority | None, otherwise: Missing) -> Authority:
     if authority is None:
         raise TrustLookupError("the feed names no such authority", code=otherwise)
+    if authority.state is MemberState.WITHDRAWN:
+        raise TrustLookupError("the authority has left", code=Missing.AUTHORITY_WITHDRAWN)
     if not authority.is_active:
         raise TrustLookupError("the authority is suspended", code=Missing.AUTHORITY_SUSPENDED)
     return authority
+
+
+def _touches(rule: DistrustRule, item: Published | StatusEntry) -> bool:
+    if isinstance(item, StatusEntry):
+        return rule.touches(
+            issuer=item.issuer,
+            issued_at=item.issued_at,
+            key_id=item.key_id,
+            kind="status",
+            divisions=(item.issuer[-6:],),
+        )
+    _, _, name = item.entry.subject.partition("#")
+    return rule.touches(
+        issuer=item.authority,
+        issued_at=item.signed_at,
+        key_id=item.key_id,
+        kind=item.entry.kind.value,
+        divisions=item.serves,
+        schemes=(name,),
+    )

@@ -5,6 +5,8 @@ All are trust errors of ``gateway.errors``::
     TrustError
     ├── KeyMaterialError   KEY_MALFORMED (of gateway.attestation)
     ├── StatementError     STATEMENT_INVALID
+    ├── KeyChangeError     the codes of KeyChangeFault
+    ├── DistrustError      DISTRUST_INVALID
     ├── PossessionError    POSSESSION_NOT_PROVEN
     ├── AnchorError        ANCHOR_INVALID
     ├── FeedError          the codes of FeedFault
@@ -27,6 +29,36 @@ class StatementError(TrustError):
     """A signed statement, or the record in it, does not hold."""
 
     default_code = "STATEMENT_INVALID"
+
+
+class KeyChangeFault(StrEnum):
+    """Why a change of keys is refused."""
+
+    STATEMENT_INVALID = "STATEMENT_INVALID"
+    """Not a change of keys: shape, a key twice, a key it cannot bring."""
+    LEAD_TIME_TOO_SHORT = "LEAD_TIME_TOO_SHORT"
+    """A key would be used before every reader can have seen it."""
+    WRONG_STATE = "WRONG_STATE"
+    """A key does not go from where it stands to where the change wants it."""
+    NOT_FOUND = "NOT_FOUND"
+    """The member has no such key."""
+
+
+class KeyChangeError(TrustError):
+    """A change of keys is refused as a whole; ``code`` is one of ``KeyChangeFault``."""
+
+    default_code = KeyChangeFault.STATEMENT_INVALID.value
+
+    def __init__(
+        self, message: str, *, code: KeyChangeFault = KeyChangeFault.STATEMENT_INVALID
+    ) -> None:
+        super().__init__(message, code=code.value)
+
+
+class DistrustError(TrustError):
+    """A distrust names nothing, or a span that is none."""
+
+    default_code = "DISTRUST_INVALID"
 
 
 class PossessionError(TrustError):
@@ -87,7 +119,7 @@ class Missing(StrEnum):
     SEALING_KEY_UNKNOWN = "SEALING_KEY_UNKNOWN"
     """The authority has no sealing key that is valid now."""
     POLICY_UNKNOWN = "POLICY_UNKNOWN"
-    """The region has published no policy."""
+    """The region has published no policy that is believed."""
 
 
 class TrustLookupError(TrustError):

@@ -7,9 +7,14 @@
   entry's number and digest; 0 and zero bytes while there is none.
 * A *manifest*, type ``hutong-feed-manifest+jwt``: a head with ``count`` and
   ``entries``, the number of live entries and the base64url SHA-256 over their
-  digests (32 bytes each) in order of their numbers.
+  digests (32 bytes each) in order of their numbers; ``floor``, the oldest number that
+  a reader can still continue after; and ``tombstones``, a like digest over the
+  tombstones that are listed.
 
-An entry is *live* until a later one has the same kind and subject. The bodies:
+An entry is *live* until a later one has the same kind and subject; a *tombstone*
+(``kinds``) is never live. A snapshot lists what is live, and the tombstones above the
+floor with the newest entry where it is one: so what it fixes as live is what a reader
+of the whole chain holds. The bodies (``entries`` reads those below the line):
 
 ==============  ===============================  =========================================
 kind            subject                          body
@@ -17,6 +22,11 @@ kind            subject                          body
 ``authority``   URN of the authority             :meth:`gateway.trust.authority.Authority.to_body`
 ``scheme``      issuer's URN, ``#``, family      ``{"statement": …}`` signed by the region
 ``policy``      issuer's URN, ``#``, six digits  ``{"statement": …}`` signed by the region
+``distrust``    id of the distrust               ``{"rule": …, "reason": …, "decided_at": …}``
+``status``      URI of the list                  ``{"statement": …}`` type ``hutong-status+jwt``
+``rehearsal``   id of the rehearsal              ``{"statement": …}`` kind ``rehearsal``
+``notice``      URN, ``#``, topic                ``{"topic": …, "at": …}`` and what it likes
+``superior``    URN of the superior hub          ``{"hub": …, "keys": …}``
 ==============  ===============================  =========================================
 
 Verifying here means: one token, its signature and its shape. What follows what is
@@ -27,7 +37,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -35,6 +44,8 @@ import msgspec
 from gateway.attestation import base64url
 from gateway.trust import jws, names
 from gateway.trust.errors import FeedError, FeedFault, TrustLookupError
+from gateway.trust.kinds import FeedKind as FeedKind
+from gateway.trust.kinds import is_withdrawal, withdrawal
 from gateway.trust.times import Seconds, from_seconds, to_seconds
 
 if TYPE_CHECKING:
@@ -52,20 +63,16 @@ MANIFEST_TYPE: Final = "hutong-feed-manifest+jwt"
 
 ZERO_DIGEST: Final = base64url.encode(bytes(32))
 """Stands before the first entry."""
+EMPTY_DIGEST: Final = base64url.encode(hashlib.sha256(b"").digest())
+"""Over the digests of no entries."""
+MAX_TOMBSTONES: Final = 16_384
+"""Tombstones that one snapshot lists; a hub compacts before it has more."""
 MAX_ENTRY_BYTES: Final = 393_216
 """The longest statement (262 144 bytes), encoded once more, with its frame."""
 MAX_MARK_BYTES: Final = 4_096
 """A head or a manifest has half a dozen short claims."""
 MAX_LIVE_ENTRIES: Final = 16_384
 """Some 3 200 divisions to county level, with an authority, two schemes and a policy each."""
-
-
-class FeedKind(StrEnum):
-    """What an entry changes."""
-
-    AUTHORITY = "authority"
-    SCHEME = "scheme"
-    POLICY = "policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,11 @@ class FeedEntry:
     body: dict[str, Any] = field(repr=False)
     token: str = field(repr=False)
     digest: str
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether it only withdraws what was live under its kind and subject."""
+        return is_withdrawal(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +133,8 @@ class FeedManifest:
         count: live entries.
         entries: digest over the digests of the live entries.
         token: the manifest as signed.
+        floor: the oldest number that a reader can continue after.
+        tombstones: digest over the digests of the listed tombstones.
     """
 
     sequence: int
@@ -129,6 +143,8 @@ class FeedManifest:
     count: int
     entries: str
     token: str = field(repr=False)
+    floor: int = 0
+    tombstones: str = EMPTY_DIGEST
 
 
 _Digest = Annotated[str, msgspec.Meta(min_length=43, max_length=43)]
@@ -144,7 +160,7 @@ class _EntryClaims(msgspec.Struct, forbid_unknown_fields=True):
     seq: Annotated[int, msgspec.Meta(ge=1, le=9_007_199_254_740_991)]
     prev: _Digest
     iat: Seconds
-    kind: FeedKind
+    kind: str
     subject: _Subject
     body: dict[str, Any]
 
@@ -163,6 +179,8 @@ class _ManifestClaims(msgspec.Struct, forbid_unknown_fields=True):
     iat: Seconds
     count: _Count
     entries: _Digest
+    floor: _Sequence = 0
+    tombstones: _Digest = EMPTY_DIGEST
 
 
 def entry_digest(token: str) -> str:
@@ -187,10 +205,20 @@ def statement_change(statement: Statement) -> tuple[FeedKind, str, dict[str, Any
     """Returns kind, subject and body of the entry that publishes a scheme or a policy.
 
     Raises:
-        ValueError: an enrolment, which is never published.
+        ValueError: an enrolment or a change of keys, which are never published, or a
+            rehearsal, whose subject the hub gives.
         StatementError: the statement does not name its subject.
     """
+    if statement.kind.value not in ("scheme", "policy"):
+        raise ValueError("only schemes and policies are published under their own subject")
     return FeedKind(statement.kind.value), statement.subject, {"statement": statement.token}
+
+
+def withdrawal_change(
+    kind: FeedKind, subject: str, reason: str
+) -> tuple[FeedKind, str, dict[str, Any]]:
+    """Returns kind, subject and body of the entry that withdraws what is live."""
+    return kind, subject, withdrawal(reason)
 
 
 def sign_entry(
@@ -231,6 +259,8 @@ def sign_manifest(
     digest: str,
     issued_at: datetime,
     live: Iterable[str],
+    floor: int = 0,
+    tombstones: Iterable[str] = (),
 ) -> str:
     """Signs a manifest with a feed key of the hub. Most callers want :class:`FeedLog`.
 
@@ -241,6 +271,8 @@ def sign_manifest(
         digest: of the newest entry.
         issued_at: now.
         live: digests of the live entries in order of their numbers.
+        floor: the oldest number that a reader can continue after.
+        tombstones: digests of the listed tombstones in order of their numbers.
     """
     digests = list(live)
     claims = {
@@ -250,6 +282,8 @@ def sign_manifest(
         "iat": to_seconds(issued_at),
         "count": len(digests),
         "entries": entries_digest(digests),
+        "floor": floor,
+        "tombstones": entries_digest(tombstones),
     }
     return jws.sign(claims, key, typ=MANIFEST_TYPE)
 
@@ -261,11 +295,15 @@ def verify_entry(token: str, anchor: TrustAnchor) -> FeedEntry:
         FeedError: FEED_MALFORMED, or FEED_SIGNATURE when it is not the hub's.
     """
     claims = _verify(token, anchor, ENTRY_TYPE, MAX_ENTRY_BYTES, _EntryClaims)
+    try:
+        kind = FeedKind(claims.kind)
+    except ValueError:
+        raise FeedError("a kind is 1 to 32 lower-case letters, digits and hyphens") from None
     return FeedEntry(
         sequence=claims.seq,
         previous=claims.prev,
         issued_at=from_seconds(claims.iat),
-        kind=claims.kind,
+        kind=kind,
         subject=claims.subject,
         body=claims.body,
         token=token,
@@ -291,7 +329,16 @@ def verify_manifest(token: str, anchor: TrustAnchor) -> FeedManifest:
     """
     claims = _verify(token, anchor, MANIFEST_TYPE, MAX_MARK_BYTES, _ManifestClaims)
     issued_at = from_seconds(claims.iat)
-    return FeedManifest(claims.seq, claims.digest, issued_at, claims.count, claims.entries, token)
+    return FeedManifest(
+        claims.seq,
+        claims.digest,
+        issued_at,
+        claims.count,
+        claims.entries,
+        token,
+        claims.floor,
+        claims.tombstones,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,13 +428,23 @@ class FeedLog:
             issued_at=self._not_before_newest(now),
         )
 
-    def manifest(self, key: SigningKey, live: Iterable[str], *, now: datetime) -> str:
+    def manifest(
+        self,
+        key: SigningKey,
+        live: Iterable[str],
+        *,
+        now: datetime,
+        floor: int = 0,
+        tombstones: Iterable[str] = (),
+    ) -> str:
         """Signs where the chain ends and which entries are live.
 
         Args:
             key: a feed key.
             live: digests of the live entries in order of their numbers.
             now: the moment of signing.
+            floor: the oldest number that a reader can continue after.
+            tombstones: digests of the listed tombstones in order of their numbers.
         """
         return sign_manifest(
             key,
@@ -396,6 +453,8 @@ class FeedLog:
             digest=self.digest,
             issued_at=self._not_before_newest(now),
             live=live,
+            floor=floor,
+            tombstones=tombstones,
         )
 
     def _not_before_newest(self, now: datetime) -> datetime:
@@ -411,7 +470,8 @@ def _verify(
     try:
         parsed = jws.take_apart(token, typ=typ, max_bytes=max_bytes)
         # Signature first: nothing of the payload is read before it is the hub's.
-        parsed.check_signature(anchor.feed_key(parsed.key_id))
+        key = anchor.feed_key(parsed.key_id)
+        parsed.check_signature(key)
         claims = msgspec.convert(parsed.claims(), claims_type)
     except jws.MalformedError as error:
         raise FeedError(f"not a token of the feed: {error}") from None
@@ -423,4 +483,8 @@ def _verify(
         raise FeedError("a claim is missing, unknown or out of bounds") from None
     if claims.iss != anchor.hub:
         raise FeedError("issued in another hub's name", code=FeedFault.FEED_SIGNATURE)
+    if claims.iat >= key.believed_until_second:
+        raise FeedError(
+            "signed by a feed key that is tainted or revoked", code=FeedFault.FEED_SIGNATURE
+        )
     return claims

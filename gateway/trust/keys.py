@@ -1,7 +1,9 @@
 """Keys of members: one key, one use, one id, bound to its holder and a time.
 
 A member key travels as an object ``{"use", "jwk", "not_before", "not_after"?}``.
-``jwk`` is public, names its ``kid``, and ``kid`` is its RFC 7638 thumbprint.
+``jwk`` is public, names its ``kid``, and ``kid`` is its RFC 7638 thumbprint. In the
+hub's record of a member the object also holds what the hub says of the key:
+``published_at``, ``tainted_from``, ``revoked_at``, ``reason``.
 
 ===============  ==========================================  ===========================
 use              what the holder does with it                types
@@ -10,7 +12,14 @@ use              what the holder does with it                types
 ``state``        signs statements                            EC P-256 (ES256), Ed25519
 ``authenticate`` signs client assertions (private_key_jwt)   EC P-256 (ES256), Ed25519
 ``seal``         opens what is sealed to it                  AKP (HPKE), EC P-256 (JWE)
+``feed``         signs a hub's feed                          EC P-256 (ES256), Ed25519
+``token``        signs a hub's tokens and grants             EC P-256 (ES256), Ed25519
 ===============  ==========================================  ===========================
+
+The states of a key (``lifecycle`` says how it goes from one to another)::
+
+    prepared → published → active → retired
+         ╰──────────┴─────────┴────────┴──→ tainted ⇄ …      → revoked, for good
 
 Reading has two depths. At the door (enrolment) a key is decoded, so that a point
 off the curve never gets in. From the feed, whose hub has done that, a key is
@@ -19,9 +28,9 @@ checked by shape and thumbprint and decoded at first use; a bad one fails there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -50,8 +59,10 @@ if TYPE_CHECKING:
     from gateway.attestation.keys import SigningKey
     from gateway.attestation.sealing_keys import SealingPublicKey
 
-MAX_KEYS: Final = 16
-"""Keys of one member: four uses, each with a past, a present and a next one, and some air."""
+MAX_KEYS: Final = 64
+"""Keys of one member, history included: four uses, changed monthly for more than a year."""
+MAX_REASON_LENGTH: Final = 256
+"""As ``hutong.v1.KeyStanding.reason``."""
 
 _SIGNING_TYPES: Final = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "Ed25519"}
 _SEALING_TYPES: Final = {
@@ -72,6 +83,27 @@ class KeyUse(StrEnum):
     STATE = "state"
     SEAL = "seal"
     AUTHENTICATE = "authenticate"
+    FEED = "feed"
+    """Of a hub only."""
+    TOKEN = "token"  # noqa: S105 - a use, not a secret
+    """Of a hub only."""
+
+
+class KeyState(StrEnum):
+    """Where a key stands; the names are those of ``hutong.v1.KeyState``."""
+
+    PREPARED = "prepared"
+    """The hub holds it; nobody else has seen it."""
+    PUBLISHED = "published"
+    """In the feed, not yet used."""
+    ACTIVE = "active"
+    """In use."""
+    RETIRED = "retired"
+    """No longer used; what it signed still verifies."""
+    TAINTED = "tainted"
+    """Not believed from an instant on; what it signed before still verifies."""
+    REVOKED = "revoked"
+    """Nothing it signed verifies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +118,13 @@ class MemberKey:
         not_before: first moment of use, inclusive, whole seconds, UTC. A key may be
             published before, and must be, so that nobody meets it unprepared.
         not_after: end of use, exclusive; None: open.
+        published_at: when the hub put it into the feed; None: before hubs said so,
+            or not yet.
+        tainted_from: what it signed from then on is not believed; None: no such
+            instant.
+        revoked_at: when it was revoked: nothing that it signed is believed, whenever
+            it did; None: it is not.
+        reason: why it was retired, tainted or revoked; None: nobody said.
     """
 
     key_id: str
@@ -94,10 +133,42 @@ class MemberKey:
     jwk: Mapping[str, Any] = field(repr=False)
     not_before: datetime
     not_after: datetime | None = None
+    published_at: datetime | None = None
+    tainted_from: datetime | None = None
+    revoked_at: datetime | None = None
+    reason: str | None = None
+
+    @property
+    def has_history(self) -> bool:
+        """Whether it carries anything that the hub says of it."""
+        said = (self.published_at, self.tainted_from, self.revoked_at, self.reason)
+        return any(value is not None for value in said)
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether the key may be used at that moment."""
-        return self.not_before <= now and (self.not_after is None or now < self.not_after)
+        """Whether the key may be used at that moment: begun, not ended, and believed."""
+        return (
+            self.not_before <= now
+            and (self.not_after is None or now < self.not_after)
+            and self.is_believed(now)
+        )
+
+    def is_believed(self, signed_at: datetime) -> bool:
+        """Whether what it signed at that moment is neither tainted nor revoked."""
+        return self.revoked_at is None and (
+            self.tainted_from is None or signed_at < self.tainted_from
+        )
+
+    def state(self, now: datetime) -> KeyState:
+        """Where the key stands at that moment."""
+        if self.revoked_at is not None:
+            return KeyState.REVOKED
+        if self.tainted_from is not None and self.tainted_from <= now:
+            return KeyState.TAINTED
+        if self.not_after is not None and self.not_after <= now:
+            return KeyState.RETIRED
+        if self.not_before <= now:
+            return KeyState.ACTIVE
+        return KeyState.PREPARED if self.published_at is None else KeyState.PUBLISHED
 
     def verification_key(
         self,
@@ -120,6 +191,8 @@ class MemberKey:
             not_before=self.not_before,
             not_after=self.not_after,
             max_lifetime_seconds=max_lifetime_seconds,
+            tainted_from=self.tainted_from,
+            is_revoked=self.revoked_at is not None,
         )
 
     def sealing_key(self) -> SealingPublicKey:
@@ -139,8 +212,16 @@ class MemberKey:
             "jwk": dict(self.jwk),
             "not_before": to_seconds(self.not_before),
         }
-        if self.not_after is not None:
-            body["not_after"] = to_seconds(self.not_after)
+        for name, moment in (
+            ("not_after", self.not_after),
+            ("published_at", self.published_at),
+            ("tainted_from", self.tainted_from),
+            ("revoked_at", self.revoked_at),
+        ):
+            if moment is not None:
+                body[name] = to_seconds(moment)
+        if self.reason is not None:
+            body["reason"] = self.reason
         return body
 
 
@@ -149,6 +230,12 @@ class _KeyBody(msgspec.Struct, forbid_unknown_fields=True):
     jwk: dict[str, Any]
     not_before: Seconds
     not_after: Seconds | msgspec.UnsetType = msgspec.UNSET
+    published_at: Seconds | msgspec.UnsetType = msgspec.UNSET
+    tainted_from: Seconds | msgspec.UnsetType = msgspec.UNSET
+    revoked_at: Seconds | msgspec.UnsetType = msgspec.UNSET
+    reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_LENGTH)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
 
 
 def signing_member_key(
@@ -190,13 +277,18 @@ def parse_member_key(value: object, *, decode: bool = True) -> MemberKey:
     try:
         body = msgspec.convert(value, _KeyBody)
     except msgspec.ValidationError:
-        raise KeyMaterialError("a key has exactly use, jwk, not_before and not_after") from None
-    key = _member_key(
-        body.use,
-        body.jwk,
-        from_seconds(body.not_before),
-        None if body.not_after is msgspec.UNSET else from_seconds(body.not_after),
+        raise KeyMaterialError(
+            "a key has use, jwk, not_before, perhaps not_after and what the hub says of it"
+        ) from None
+    key = replace(
+        _member_key(body.use, body.jwk, from_seconds(body.not_before), _moment(body.not_after)),
+        published_at=_moment(body.published_at),
+        tainted_from=_moment(body.tainted_from),
+        revoked_at=_moment(body.revoked_at),
+        reason=None if body.reason is msgspec.UNSET else body.reason,
     )
+    if key.reason is not None and not key.reason.isprintable():
+        raise KeyMaterialError("a reason holds a character that cannot be shown")
     if decode:
         if key.use is KeyUse.SEAL:
             key.sealing_key()
@@ -231,6 +323,10 @@ def check_distinct(keys: Iterable[MemberKey]) -> None:
         if key.key_id in seen:
             raise KeyMaterialError("a key stands twice; one key has one use")
         seen.add(key.key_id)
+
+
+def _moment(seconds: int | msgspec.UnsetType) -> datetime | None:
+    return None if seconds is msgspec.UNSET else from_seconds(seconds)
 
 
 def _member_key(

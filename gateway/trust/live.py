@@ -4,27 +4,40 @@ A live set is what a chain of entries, or a snapshot of it, amounts to. Both way
 must lead to the same set, so every rule is one about the set, not about the way:
 
 * an authority's record has its own URN as its subject;
-* no two active authorities hold the same prefix;
-* a scheme or policy is signed by a statement key that its region's *present*
-  record holds and that was valid when it was signed and when it was published;
-* it speaks only for the region's own prefixes, under its own subject;
-* it is not older than the one it supersedes.
+* no two active authorities hold the same prefix, and no two authorities one key;
+* a scheme, policy or rehearsal is signed by a statement key, and a status by an
+  attestation key, that its region's *present* record holds and that was valid when it
+  was signed and when it was published;
+* it is of a kind that the region may sign, and speaks only for the region's own
+  prefixes, under its own subject;
+* it is not older than the one it supersedes;
+* a hub stands below one other hub at most.
 
-The third rule is also one for the hub: before it drops a statement key or narrows
-prefixes, it publishes what rests on them anew (promise 6: a key stays until nothing
-lives that it signed).
+The third rule is also one for the hub: before it drops a key or narrows prefixes or
+kinds, it publishes what rests on them anew (promise 6: a key stays until nothing lives
+that it signed). Tainting or revoking a key breaks no rule, because it cannot wait: what
+the key signed stays in the set, and the bundle does not believe it.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from gateway.attestation import base64url
+from gateway.attestation.status_change import verify_status_change
 from gateway.errors import TrustError
 from gateway.trust import names
 from gateway.trust.authority import Authority, parse_authority
+from gateway.trust.entries import (
+    LiveEntry,
+    Rehearsal,
+    StatusEntry,
+    parse_distrust,
+    parse_notice,
+    parse_rehearsal,
+    parse_superior,
+    payload_of,
+)
 from gateway.trust.errors import FeedError, FeedFault, Missing, StatementError, TrustLookupError
 from gateway.trust.feed import MAX_LIVE_ENTRIES, FeedEntry, FeedKind
 from gateway.trust.keys import KeyUse
@@ -40,32 +53,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.attestation.keys import VerificationKey
+    from gateway.trust.entries import Extra
+    from gateway.trust.statements import Statement
 
+Place: TypeAlias = tuple[FeedKind, str]
+"""Kind and subject: what a later entry supersedes."""
 
-@dataclass(frozen=True, slots=True)
-class LiveEntry:
-    """An entry in force, without its parsed body.
-
-    Attributes:
-        sequence: its number.
-        digest: of its token.
-        token: as signed by the hub.
-        issued_at: when the hub published it.
-        kind: what it changes.
-        subject: what it is about.
-    """
-
-    sequence: int
-    digest: str
-    token: str = field(repr=False)
-    issued_at: datetime
-    kind: FeedKind
-    subject: str
-
-    @property
-    def place(self) -> tuple[FeedKind, str]:
-        """What a later entry supersedes."""
-        return self.kind, self.subject
+_PUBLISHED: Final = (FeedKind.SCHEME, FeedKind.POLICY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +93,43 @@ class Published:
 
     def document(self) -> dict[str, Any]:
         """Returns a fresh copy of the document."""
-        statement: str = _payload(self.entry.token)["body"]["statement"]
-        document: dict[str, Any] = _payload(statement)["body"]
+        statement: str = payload_of(self.entry.token)["body"]["statement"]
+        document: dict[str, Any] = payload_of(statement)["body"]
         return document
 
 
 class LiveSet:
-    """What is in force. Changed only on a copy that nobody else sees yet."""
+    """What is in force. Changed only on a copy that nobody else sees yet.
+
+    Attributes:
+        authorities: by URN.
+        published: schemes and policies.
+        extras: entries of the younger kinds with what they say; None: of a kind that
+            is not known here.
+        tombstones: what was withdrawn, and not put anew since.
+    """
 
     def __init__(self) -> None:
         self.authorities: dict[str, LiveAuthority] = {}
-        self.published: dict[tuple[FeedKind, str], Published] = {}
-        self._holders: dict[str, str] = {}
+        self.published: dict[Place, Published] = {}
+        self.extras: dict[Place, tuple[LiveEntry, Extra | None]] = {}
+        self.tombstones: dict[Place, LiveEntry] = {}
+        self._prefix_holders: dict[str, str] = {}
+        self._key_holders: dict[str, str] = {}
 
     def copy(self) -> LiveSet:
         """Returns a set to change."""
         other = LiveSet()
         other.authorities = self.authorities.copy()
         other.published = self.published.copy()
-        other._holders = self._holders.copy()
+        other.extras = self.extras.copy()
+        other.tombstones = self.tombstones.copy()
+        other._prefix_holders = self._prefix_holders.copy()
+        other._key_holders = self._key_holders.copy()
         return other
 
     def entries(self) -> list[LiveEntry]:
-        """Returns the entries in order of their numbers."""
+        """Returns the live entries in order of their numbers."""
         return sorted(self, key=lambda entry: entry.sequence)
 
     def __iter__(self) -> Iterator[LiveEntry]:
@@ -129,23 +137,33 @@ class LiveSet:
             yield live.entry
         for published in self.published.values():
             yield published.entry
+        for entry, _ in self.extras.values():
+            yield entry
 
     def __len__(self) -> int:
-        return len(self.authorities) + len(self.published)
+        return len(self.authorities) + len(self.published) + len(self.extras)
+
+    def forget(self, floor: int) -> None:
+        """Drops the tombstones up to a number."""
+        self.tombstones = {
+            place: entry for place, entry in self.tombstones.items() if entry.sequence > floor
+        }
 
     def put(self, entry: FeedEntry) -> None:
         """Takes a verified entry in, superseding what has its kind and subject.
 
         Raises:
-            FeedError: FEED_MALFORMED, the set would break one of its rules, or
-                FEED_ROLLED_BACK, the statement is older than the one in force.
+            FeedError: FEED_MALFORMED, the set would break one of its rules,
+                FEED_ROLLED_BACK, the statement is older than the one in force, or
+                FEED_UNSUPPORTED, a kind not known here that must be.
                 The set is then of no further use.
         """
         try:
-            if entry.kind is FeedKind.AUTHORITY:
-                self._put_authority(entry)
+            if entry.is_tombstone:
+                self._bury(entry)
             else:
-                self._put_published(entry)
+                self._put(entry)
+                self.tombstones.pop((entry.kind, entry.subject), None)
         except FeedError:
             raise
         except TrustError as error:
@@ -165,36 +183,58 @@ class LiveSet:
         for entry in ordered:
             self.put(entry)
 
+    def _put(self, entry: FeedEntry) -> None:
+        kind = entry.kind
+        if kind is FeedKind.AUTHORITY:
+            self._put_authority(entry)
+        elif kind in _PUBLISHED:
+            self._put_published(entry)
+        elif kind is FeedKind.STATUS:
+            self._put_status(entry)
+        else:
+            self._put_extra(entry)
+
+    def _bury(self, entry: FeedEntry) -> None:
+        live = _live(entry)
+        if entry.kind is FeedKind.AUTHORITY:
+            if any(signed.issuer == entry.subject for signed in self._signed()):
+                raise StatementError("an authority does not go before what it signed")
+            self._release(entry.subject)
+            self.authorities.pop(entry.subject, None)
+        self.published.pop(live.place, None)
+        self.extras.pop(live.place, None)
+        self.tombstones[live.place] = live
+
     def _put_authority(self, entry: FeedEntry) -> None:
         authority = parse_authority(entry.body)
         if authority.urn != entry.subject:
             raise StatementError("the subject is not the authority")
-        before = self.authorities.get(authority.urn)
-        if before is not None and before.authority.is_active:
-            for prefix in before.authority.prefixes:
-                del self._holders[prefix]
+        self._release(authority.urn)
         if authority.is_active:
             for prefix in authority.prefixes:
-                if prefix in self._holders:
+                if prefix in self._prefix_holders:
                     raise StatementError("another active authority holds the prefix")
-                self._holders[prefix] = authority.urn
-        for published in self.published.values():
-            if published.authority == authority.urn:
-                _check_still_holds(published, authority)
+                self._prefix_holders[prefix] = authority.urn
+        for key in authority.keys:
+            if self._key_holders.setdefault(key.key_id, authority.urn) != authority.urn:
+                raise StatementError("another authority holds one of the keys")
+        for signed in self._signed():
+            if signed.issuer == authority.urn:
+                _check_still_holds(signed, authority)
         self.authorities[authority.urn] = LiveAuthority(_live(entry), authority)
 
+    def _release(self, urn: str) -> None:
+        before = self.authorities.get(urn)
+        if before is None:
+            return
+        for key in before.authority.keys:
+            del self._key_holders[key.key_id]
+        if before.authority.is_active:
+            for prefix in before.authority.prefixes:
+                del self._prefix_holders[prefix]
+
     def _put_published(self, entry: FeedEntry) -> None:
-        token = entry.body.get("statement")
-        if not isinstance(token, str) or len(entry.body) != 1:
-            raise StatementError("the body is exactly one statement")
-        # At the time of the entry, not of the reader: what was accepted stays
-        # accepted, whatever lapses later.
-        statement = verify_statement(
-            token,
-            self._statement_key,
-            now=entry.issued_at,
-            kinds=(StatementKind(entry.kind.value),),
-        )
+        statement = self._verified(entry, StatementKind(entry.kind.value))
         if statement.subject != entry.subject:
             raise StatementError("the subject is not that of the statement")
         published = Published(
@@ -204,17 +244,127 @@ class LiveSet:
             key_id=statement.key_id,
             serves=served_prefixes(statement),
         )
-        _check_still_holds(published, self.authorities[statement.issuer].authority)
+        _check_still_holds(_signed_of(published), self.authorities[statement.issuer].authority)
         before = self.published.get(published.entry.place)
         if before is not None:
             check_not_older(published, before)
         self.published[published.entry.place] = published
 
+    def _put_status(self, entry: FeedEntry) -> None:
+        change = verify_status_change(
+            _inner(entry), _AttestationKeys(self), now=entry.issued_at, uri=entry.subject
+        )
+        status = StatusEntry(
+            entry=_live(entry),
+            issuer=change.issuer,
+            key_id=change.key_id,
+            issued_at=change.issued_at,
+            number=change.sequence,
+            base_digest=change.base.digest,
+            size=change.base.size,
+            bits=change.base.bits,
+        )
+        _check_still_holds(_signed_of(status), self.authorities[change.issuer].authority)
+        _, before = self.extras.get(status.entry.place, (None, None))
+        if isinstance(before, StatusEntry):
+            check_not_older_status(status, before)
+        self.extras[status.entry.place] = (status.entry, status)
+
+    def _put_extra(self, entry: FeedEntry) -> None:
+        live = _live(entry)
+        extra: Extra | None = None
+        if entry.kind is FeedKind.DISTRUST:
+            extra = parse_distrust(live, entry.body)
+        elif entry.kind is FeedKind.REHEARSAL:
+            extra = self._rehearsal(entry)
+        elif entry.kind is FeedKind.NOTICE:
+            extra = parse_notice(live, entry.body)
+        elif entry.kind is FeedKind.SUPERIOR:
+            if any(k is FeedKind.SUPERIOR and s != entry.subject for k, s in self.extras):
+                raise StatementError("a hub stands below one other hub")
+            extra = parse_superior(live, entry.body)
+        elif entry.body.get("critical") is True:
+            raise FeedError(
+                "an entry of a kind not known here says that it must be understood",
+                code=FeedFault.FEED_UNSUPPORTED,
+            )
+        self.extras[live.place] = (live, extra)
+
+    def _rehearsal(self, entry: FeedEntry) -> Rehearsal:
+        statement = self._verified(entry, StatementKind.REHEARSAL)
+        key, sample = parse_rehearsal(statement.body)
+        return Rehearsal(
+            entry=_live(entry),
+            issuer=statement.issuer,
+            issued_at=statement.issued_at,
+            signed_by=statement.key_id,
+            key=key,
+            sample=sample,
+        )
+
+    def _verified(self, entry: FeedEntry, kind: StatementKind) -> Statement:
+        # At the time of the entry, not of the reader: what was accepted stays
+        # accepted, whatever lapses later.
+        return verify_statement(
+            _inner(entry), self._statement_key, now=entry.issued_at, kinds=(kind,)
+        )
+
     def _statement_key(self, issuer: str, key_id: str) -> VerificationKey:
+        return self._key(issuer, key_id, KeyUse.STATE)
+
+    def _key(self, issuer: str, key_id: str, use: KeyUse) -> VerificationKey:
         live = self.authorities.get(issuer)
         if live is None:
             raise TrustLookupError("the feed names no such authority", code=Missing.KEY_UNKNOWN)
-        return live.authority.verification_key(key_id, KeyUse.STATE)
+        key = live.authority.verification_key(key_id, use)
+        if key.is_revoked or key.tainted_from is not None:
+            # Whether it is believed is the bundle's to say, by the present record.
+            key = replace(key, is_revoked=False, tainted_from=None)
+        return key
+
+    def _signed(self) -> Iterator[_Signed]:
+        for published in self.published.values():
+            yield _signed_of(published)
+        for _, extra in self.extras.values():
+            if isinstance(extra, StatusEntry | Rehearsal):
+                yield _signed_of(extra)
+
+
+class _AttestationKeys:
+    """The set as a source of keys for status statements."""
+
+    def __init__(self, live: LiveSet) -> None:
+        self._live = live
+
+    def attestation_key(self, issuer: str, key_id: str) -> VerificationKey:
+        return self._live._key(issuer, key_id, KeyUse.ATTEST)  # noqa: SLF001 - of this module
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """What the rules ask of anything that a region signed."""
+
+    issuer: str
+    kind: str
+    key_id: str
+    use: KeyUse
+    signed_at: datetime
+    accepted_at: datetime
+    serves: tuple[str, ...]
+
+
+def _signed_of(item: Published | StatusEntry | Rehearsal) -> _Signed:
+    entry = item.entry
+    if isinstance(item, Published):
+        urn, use, serves = item.authority, KeyUse.STATE, item.serves
+        key_id, signed_at = item.key_id, item.signed_at
+    elif isinstance(item, StatusEntry):
+        urn, use, serves = item.issuer, KeyUse.ATTEST, (item.issuer[-6:],)
+        key_id, signed_at = item.key_id, item.issued_at
+    else:
+        urn, use, serves = item.issuer, KeyUse.STATE, ()
+        key_id, signed_at = item.signed_by, item.issued_at
+    return _Signed(urn, entry.kind.value, key_id, use, signed_at, entry.issued_at, serves)
 
 
 def check_not_older(published: Published, before: Published) -> None:
@@ -230,19 +380,37 @@ def check_not_older(published: Published, before: Published) -> None:
         )
 
 
-def _check_still_holds(published: Published, authority: Authority) -> None:
-    key = authority.member_key(published.key_id, KeyUse.STATE)
-    check_key_times(key, issued_at=published.signed_at, accepted_at=published.entry.issued_at)
-    if not all(names.covers(authority.prefixes, served) for served in published.serves):
+def check_not_older_status(status: StatusEntry, before: StatusEntry) -> None:
+    """Refuses a word on a status list that is older than the one in force.
+
+    Raises:
+        FeedError: FEED_ROLLED_BACK.
+    """
+    if status.number < before.number or (
+        status.number == before.number and status.statement != before.statement
+    ):
+        raise FeedError(
+            "the statement is older than the one it supersedes", code=FeedFault.FEED_ROLLED_BACK
+        )
+
+
+def _check_still_holds(signed: _Signed, authority: Authority) -> None:
+    key = authority.member_key(signed.key_id, signed.use)
+    check_key_times(key, issued_at=signed.signed_at, accepted_at=signed.accepted_at)
+    if not authority.may_sign(signed.kind):
+        raise StatementError("a statement of a kind that its superior does not allow")
+    if not all(names.covers(authority.prefixes, served) for served in signed.serves):
         raise StatementError("a statement speaks for a division of another authority")
+
+
+def _inner(entry: FeedEntry) -> str:
+    token = entry.body.get("statement")
+    if not isinstance(token, str) or len(entry.body) != 1:
+        raise StatementError("the body is exactly one statement")
+    return token
 
 
 def _live(entry: FeedEntry) -> LiveEntry:
     return LiveEntry(
         entry.sequence, entry.digest, entry.token, entry.issued_at, entry.kind, entry.subject
     )
-
-
-def _payload(token: str) -> Any:
-    # Verified when it was put in; read here for its content alone.
-    return json.loads(base64url.decode(token.split(".")[1].encode("ascii")))

@@ -36,10 +36,12 @@ class MemberKind(StrEnum):
     REGION = "region"
     CHECKPOINT = "checkpoint"
     OPERATOR = "operator"
+    HUB = "hub"
+    """A hub that stands below this one and answers for its prefixes."""
 
 
 class MemberState(StrEnum):
-    """Where a member stands. The feed knows only the last two."""
+    """Where a member stands. The feed knows only the last three."""
 
     CHALLENGED = "challenged"
     """Signing keys proven, sealing keys not yet."""
@@ -49,13 +51,16 @@ class MemberState(StrEnum):
     """Takes part."""
     SUSPENDED = "suspended"
     """Stopped by an operator; may be approved again."""
+    WITHDRAWN = "withdrawn"
+    """Ended for good: its name and its prefixes are free, its keys stay as history."""
 
 
 # Which uses each kind must have a key for; it may have no others.
 _USES: Final[dict[MemberKind, frozenset[KeyUse]]] = {
-    MemberKind.REGION: frozenset(KeyUse),
+    MemberKind.REGION: frozenset({KeyUse.ATTEST, KeyUse.STATE, KeyUse.SEAL, KeyUse.AUTHENTICATE}),
     MemberKind.CHECKPOINT: frozenset({KeyUse.STATE, KeyUse.AUTHENTICATE}),
     MemberKind.OPERATOR: frozenset({KeyUse.STATE, KeyUse.AUTHENTICATE}),
+    MemberKind.HUB: frozenset({KeyUse.FEED, KeyUse.TOKEN, KeyUse.STATE, KeyUse.AUTHENTICATE}),
 }
 
 
@@ -69,8 +74,9 @@ class MemberRecord:
         name_zh: Chinese name, may be empty.
         name_en: English name, may be empty. One of the two is not.
         keys: every use its kind needs, and no other.
-        prefixes: divisions a region answers for, shortest form; empty for others.
-        endpoint: ``host:port`` of a region's adapter; None for others.
+        prefixes: divisions a region or a hub answers for, shortest form; empty for
+            others.
+        endpoint: ``host:port`` of a region's adapter or of a hub; None for others.
         tls_ca_pem: certificates under which the endpoint's is checked; None: the
             system's.
     """
@@ -103,13 +109,13 @@ def check_member(member: MemberRecord, *, stands_in: str | None = None) -> None:
     uses = frozenset(key.use for key in member.keys)
     if uses != _USES[member.kind]:
         raise KeyMaterialError("a member has a key for each use of its kind and for no other")
-    if member.kind is MemberKind.REGION:
+    if member.kind in (MemberKind.REGION, MemberKind.HUB):
         if stands_in is not None:
-            raise StatementError("a region's division stands in its URN alone")
-        _check_region(member)
+            raise StatementError("the division of a region or hub stands in its URN alone")
+        _check_answering(member)
         return
     if member.prefixes or member.endpoint is not None or member.tls_ca_pem is not None:
-        raise StatementError("only a region has prefixes and an endpoint")
+        raise StatementError("only a region or a hub has prefixes and an endpoint")
     if member.kind is MemberKind.CHECKPOINT:
         if stands_in is None or names.checkpoint_region_of(member.urn) != stands_in:
             raise StatementError("a checkpoint stands in the region that its URN names")
@@ -117,13 +123,14 @@ def check_member(member: MemberRecord, *, stands_in: str | None = None) -> None:
         raise StatementError("an operator has an operator's URN and no region")
 
 
-def _check_region(member: MemberRecord) -> None:
-    own = names.region_of(member.urn)
+def _check_answering(member: MemberRecord) -> None:
+    of = names.region_of if member.kind is MemberKind.REGION else names.hub_of
+    own = of(member.urn)
     if own is None:
-        raise StatementError("a region has a region's URN")
+        raise StatementError("a region has a region's URN and a hub a hub's")
     _check_prefixes(member.prefixes, names.shortest(own))
     if member.endpoint is None:
-        raise StatementError("a region has an endpoint")
+        raise StatementError("a region or a hub has an endpoint")
     port = _ENDPOINT.fullmatch(member.endpoint)
     if port is None or not 1 <= int(port[1]) <= _MAX_PORT:
         raise StatementError("an endpoint is host:port")
@@ -134,11 +141,11 @@ def _check_region(member: MemberRecord) -> None:
 
 def _check_prefixes(prefixes: tuple[str, ...], own: str) -> None:
     if not 1 <= len(prefixes) <= MAX_PREFIXES:
-        raise StatementError(f"a region answers for 1 to {MAX_PREFIXES} prefixes")
+        raise StatementError(f"a region or a hub answers for 1 to {MAX_PREFIXES} prefixes")
     for place, prefix in enumerate(prefixes):
         if not names.is_prefix(prefix):
             raise StatementError("a division prefix has 2, 4 or 6 digits, none of them trailing 00")
         if not prefix.startswith(own):
-            raise StatementError("a region answers only for divisions inside its own")
+            raise StatementError("a region or a hub answers only for divisions inside its own")
         if names.covers((*prefixes[:place], *prefixes[place + 1 :]), prefix):
             raise StatementError("a prefix stands twice or inside another")

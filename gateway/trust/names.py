@@ -36,6 +36,12 @@ def is_hub_urn(urn: str) -> bool:
     return _HUB.fullmatch(urn) is not None
 
 
+def hub_of(urn: str) -> str | None:
+    """Returns the six digits in a hub's URN; None: another kind of URN."""
+    found = _HUB.fullmatch(urn)
+    return None if found is None else found[1]
+
+
 def region_of(urn: str) -> str | None:
     """Returns the six digits in a region's URN; None: another kind of URN."""
     found = _REGION.fullmatch(urn)

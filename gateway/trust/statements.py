@@ -2,10 +2,12 @@
 
 A statement is a compact JWS of type ``hutong-statement+jwt`` with the claims
 ``iss`` (URN of the member), ``iat``, optional ``exp``, ``kind`` and ``body``.
-Three kinds exist: ``enrolment`` (a member introduces itself and its keys),
-``scheme`` (a local code system) and ``policy`` (what a region recognises). The
-hub puts schemes and policies into the feed unchanged, so that it can withhold
-them but not invent them (docs/adr/0010).
+Five kinds exist: ``enrolment`` (a member introduces itself and its keys),
+``scheme`` (a local code system), ``policy`` (what a region recognises), ``keys`` (a
+change of the member's keys, ``lifecycle``) and ``rehearsal`` (a key to come, with
+something that it signed, ``entries``). The hub puts schemes, policies and rehearsals
+into the feed unchanged, so that it can withhold them but not invent them
+(docs/adr/0010).
 
 ``exp`` bounds when a statement may be *accepted*; one that stands in the feed
 stays until another supersedes it. A region that signs an older ``iat`` than the
@@ -47,7 +49,7 @@ STATEMENT_TYPE: Final = "hutong-statement+jwt"
 KEY_PROOF_TYPE: Final = "hutong-key-proof+jwt"
 
 MAX_ENROLMENT_BYTES: Final = 65_536
-"""As ``hutong.v1.EnrolRequest.statement``."""
+"""As ``hutong.v1.EnrolRequest.statement``, ``ChangeKeysRequest`` and ``RehearseRequest``."""
 MAX_STATEMENT_BYTES: Final = 262_144
 """As ``hutong.v1.PublishStatementRequest.statement``."""
 MAX_KEY_PROOF_BYTES: Final = 4_096
@@ -69,6 +71,8 @@ class StatementKind(StrEnum):
     ENROLMENT = "enrolment"
     SCHEME = "scheme"
     POLICY = "policy"
+    KEYS = "keys"
+    REHEARSAL = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +399,8 @@ def _check_times(statement: Statement, key: VerificationKey, now: datetime) -> N
     if statement.expires_at is not None and statement.expires_at <= now - LEEWAY:
         raise StatementError("the statement has expired")
     check_key_times(key, issued_at=statement.issued_at, accepted_at=now)
+    if to_seconds(statement.issued_at) >= key.believed_until_second:
+        raise StatementError("the statement key is tainted or revoked at that time")
 
 
 def _policy_region(body: dict[str, Any]) -> str:
@@ -405,4 +411,5 @@ def _policy_region(body: dict[str, Any]) -> str:
 
 
 def _max_bytes(kind: StatementKind) -> int:
-    return MAX_ENROLMENT_BYTES if kind is StatementKind.ENROLMENT else MAX_STATEMENT_BYTES
+    is_long = kind in (StatementKind.SCHEME, StatementKind.POLICY)
+    return MAX_STATEMENT_BYTES if is_long else MAX_ENROLMENT_BYTES

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -18,10 +19,12 @@ from gateway.attestation import (
 )
 from gateway.attestation.claims import attestation_of, read_claims
 from gateway.errors import InternalError, TrustError
+from gateway.trust.distrust import DistrustRule
 from tests.attestation.samples import (
     ED25519_KEY,
     ES256_KEY,
     GUANGZHOU,
+    ISSUER,
     NONCE,
     NOW,
     SECONDS,
@@ -82,12 +85,32 @@ def test_every_hit_is_judged_anew_for_its_reader_and_its_question() -> None:
 
 
 def test_every_hit_is_judged_anew_for_the_clock() -> None:
-    reader = Reader(not_after=NOW + timedelta(seconds=300))
+    reader = Reader()
     reader.read()
     early = NOW - timedelta(seconds=61)
     assert reader.refusal(now=early) == "ATTESTATION_NOT_YET_VALID"
-    assert reader.refusal(now=NOW + timedelta(seconds=300)) == "KEY_NOT_VALID_NOW"
-    assert reader.refusal(now=NOW + timedelta(hours=1)) == "KEY_NOT_VALID_NOW"
+    assert reader.refusal(now=NOW + timedelta(hours=1)) == "ATTESTATION_EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"tainted_from": NOW}, "KEY_TAINTED"),
+        ({"is_revoked": True}, "KEY_REVOKED"),
+        ({"not_after": NOW - timedelta(seconds=60)}, "KEY_NOT_VALID_NOW"),
+        ({"distrusts": (DistrustRule(ISSUER, NOW),)}, "ATTESTATION_DISTRUSTED"),
+    ],
+)
+def test_nothing_that_is_remembered_outlives_what_trust_says_of_its_key(
+    change: dict[str, Any], code: str
+) -> None:
+    reader = Reader()
+    reader.read()
+    key = verification_key()
+    reader.trust.keys[ISSUER, key.key_id] = dataclasses.replace(key, **change)
+    assert reader.refusal() == code
+    reader.trust.keys[ISSUER, key.key_id] = verification_key()
+    assert reader.read() == attestation()
 
 
 def test_nothing_is_answered_from_memory_after_expiry_even_within_leeway() -> None:

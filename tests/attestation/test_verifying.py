@@ -22,7 +22,12 @@ from gateway.attestation import (
     sign_attestation,
 )
 from gateway.attestation.signing import _raw
-from gateway.attestation.verifying import MAX_LEEWAY_SECONDS, _check_signature, _der
+from gateway.attestation.verifying import (
+    MAX_LEEWAY_SECONDS,
+    _check_signature,
+    _der,
+    _remember_header,
+)
 from gateway.errors import CallerError, InternalError, TrustError
 from tests.attestation.samples import (
     CODE,
@@ -225,7 +230,7 @@ def test_a_header_is_remembered_only_after_its_token_verified() -> None:
 def test_remembered_headers_are_bounded() -> None:
     verifier = AttestationVerifier(TRUST)
     for spaces in range(1100):
-        verifier._remember_header(b"x" * spaces, "ES256", ES256_KEY.key_id)
+        _remember_header(verifier._headers, b"x" * spaces, "ES256", ES256_KEY.key_id)
     assert len(verifier._headers) <= 1024
 
 
@@ -346,10 +351,14 @@ def test_the_algorithm_is_that_of_the_key(key: SigningKey) -> None:
 
 def test_a_key_holds_from_its_first_moment_to_before_its_last() -> None:
     second = timedelta(seconds=1)
-    verify(SIGNED, trust=Trust.of(verification_key(not_before=NOW)))
+    minute = timedelta(seconds=60)
+    verify(SIGNED, trust=Trust.of(verification_key(not_before=NOW + minute)))
     verify(SIGNED, trust=Trust.of(verification_key(not_after=None)))
-    verify(SIGNED, trust=Trust.of(verification_key(not_after=NOW + second)))
-    for key in (verification_key(not_before=NOW + second), verification_key(not_after=NOW)):
+    verify(SIGNED, trust=Trust.of(verification_key(not_after=NOW - minute + second)))
+    for key in (
+        verification_key(not_before=NOW + minute + second),
+        verification_key(not_after=NOW - minute),
+    ):
         refused("KEY_NOT_VALID_NOW", SIGNED, trust=Trust.of(key))
 
 

@@ -28,20 +28,23 @@ def _damaged(data: bytes) -> Iterator[tuple[str, bytes]]:
     yield "cut short", data[:-1]
     yield "cut in the middle", data[: len(data) // 2]
     yield "a byte more", data + b"\n"
-    yield "another version", data.replace(b"replica 1", b"replica 2", 1)
+    yield "another version", data.replace(b"replica 2", b"replica 3", 1)
     yield "one bit", data[:200] + bytes([data[200] ^ 1]) + data[201:]
     yield "the checksum", data[:20] + bytes([data[20] ^ 1]) + data[21:]
     yield "not ASCII", _seal("not ASCII: 未\n".encode())
     yield "no line end", _seal(data.split(b"\n", 1)[1][:-1])
-    yield "no mark", _seal(b"")
-    yield "an unknown mark", _seal(b"tail abc\n")
-    yield "a mark that is none", _seal(b"head abc\n")
+    yield "nothing in it", _seal(b"")
+    yield "no mark", _seal(b"floor 0\n")
+    yield "no floor", _seal(b"none\n")
+    yield "a floor that is none", _seal(b"floor 01\nnone\n")
+    yield "an unknown mark", _seal(b"floor 0\ntail abc\n")
+    yield "a mark that is none", _seal(b"floor 0\nhead abc\n")
 
 
 def _seal(lines: bytes) -> bytes:
     """A right checksum over wrong lines."""
     checksum = base64url.encode(hashlib.sha256(lines).digest())
-    return b"hutong-replica 1 " + checksum.encode() + b"\n" + lines
+    return b"hutong-replica 2 " + checksum.encode() + b"\n" + lines
 
 
 def test_a_damaged_file_is_refused(federation: FederationSimulator) -> None:
@@ -57,11 +60,13 @@ def test_a_damaged_file_is_refused(federation: FederationSimulator) -> None:
 
 
 def lines_of(data: bytes) -> list[str]:
-    return data.split(b"\n", 1)[1].decode().splitlines()
+    floor, *lines = data.split(b"\n", 1)[1].decode().splitlines()
+    assert floor == "floor 0"
+    return lines
 
 
 def load(federation: FederationSimulator, lines: list[str], now: datetime) -> FeedReplica:
-    data = _seal("".join(line + "\n" for line in lines).encode())
+    data = _seal("".join(line + "\n" for line in ["floor 0", *lines]).encode())
     return FeedReplica.from_bytes(federation.anchor, data, now)
 
 

@@ -1,0 +1,365 @@
+"""What the younger kinds of feed entries say.
+
+Distrusts, statuses, rehearsals, notices, the superior. Each is a frozen value made from
+a verified entry when it is put into the live set; it keeps the parsed part that readers
+ask for at every turn, and leaves the rest in the token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+
+from gateway.attestation import base64url
+from gateway.trust import jws, names
+from gateway.trust.anchor import TrustAnchor
+from gateway.trust.distrust import MAX_REASON_LENGTH, DistrustRule, parse_distrust_rule
+from gateway.trust.errors import StatementError
+from gateway.trust.keys import KeyUse, MemberKey, parse_member_key, parse_member_keys
+from gateway.trust.times import Seconds, from_seconds, to_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from gateway.attestation.keys import SigningKey
+    from gateway.trust.kinds import FeedKind
+
+REHEARSAL_TYPE: Final = "hutong-rehearsal+jwt"
+MAX_SAMPLE_BYTES: Final = 4_096
+"""A sample has two short claims."""
+MAX_TOPIC_LENGTH: Final = 64
+"""Lower-kebab words such as ``key-expiring``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEntry:
+    """An entry in force, or a tombstone, without its parsed body.
+
+    Attributes:
+        sequence: its number.
+        digest: of its token.
+        token: as signed by the hub.
+        issued_at: when the hub published it.
+        kind: what it changes.
+        subject: what it is about.
+    """
+
+    sequence: int
+    digest: str
+    token: str = field(repr=False)
+    issued_at: datetime
+    kind: FeedKind
+    subject: str
+
+    @property
+    def place(self) -> tuple[FeedKind, str]:
+        """What a later entry supersedes."""
+        return self.kind, self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Distrust:
+    """A distrust in force.
+
+    Attributes:
+        entry: the hub's entry; its subject names the distrust.
+        rule: what is not believed.
+        reason: why, in the hub's words.
+        decided_at: when operators decided.
+    """
+
+    entry: LiveEntry
+    rule: DistrustRule
+    reason: str
+    decided_at: datetime
+
+    @property
+    def distrust_id(self) -> str:
+        """Names it."""
+        return self.entry.subject
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEntry:
+    """The newest word of a region on one of its status lists.
+
+    Attributes:
+        entry: the hub's entry; its subject is the list's URI.
+        issuer: URN of the region that signed.
+        key_id: of the attestation key that signed.
+        issued_at: when, by the region's clock.
+        number: goes up with every statement on this list.
+        base_digest: of the base list's token, base64url.
+        size: entries of the base.
+        bits: of an entry.
+    """
+
+    entry: LiveEntry
+    issuer: str
+    key_id: str
+    issued_at: datetime
+    number: int
+    base_digest: str
+    size: int
+    bits: int
+
+    @property
+    def uri(self) -> str:
+        """Names the list."""
+        return self.entry.subject
+
+    @property
+    def statement(self) -> str:
+        """The region's statement, type ``hutong-status+jwt``, as signed."""
+        token: str = payload_of(self.entry.token)["body"]["statement"]
+        return token
+
+    def changes(self) -> dict[int, tuple[int, ...]]:
+        """Returns what differs from the base, by value, read anew at each call."""
+        said = payload_of(self.statement)["changes"]
+        return {int(value): tuple(entries) for value, entries in said.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A key that is to be used, with something that it signed.
+
+    Attributes:
+        entry: the hub's entry; its subject names the rehearsal.
+        issuer: URN of the region that rehearses.
+        issued_at: when it signed the statement.
+        signed_by: the statement key by which it did.
+        key: the key to come.
+        sample: compact JWS by that key, type ``hutong-rehearsal+jwt``.
+    """
+
+    entry: LiveEntry
+    issuer: str
+    issued_at: datetime
+    signed_by: str
+    key: MemberKey
+    sample: str = field(repr=False)
+
+    @property
+    def rehearsal_id(self) -> str:
+        """Names it."""
+        return self.entry.subject
+
+    def check(self) -> None:
+        """Verifies the sample as the reader would what the key signs later.
+
+        Raises:
+            StatementError: it does not verify.
+            KeyMaterialError: the key does not decode here.
+        """
+        check_sample(self.issuer, self.key, self.sample)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that people should know; nothing is decided by it.
+
+    Attributes:
+        entry: the hub's entry.
+        urn: whom it concerns.
+        topic: ``key-expiring``, ``anchor-key``, …
+        at: when what it tells of happens.
+        body: all of it.
+    """
+
+    entry: LiveEntry
+    urn: str
+    topic: str
+    at: datetime
+    body: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Superior:
+    """The hub that this hub stands below.
+
+    Attributes:
+        entry: the hub's entry.
+        hub: URN of the superior.
+        keys: its feed keys, and its token keys if any.
+    """
+
+    entry: LiveEntry
+    hub: str
+    keys: tuple[MemberKey, ...]
+
+    def anchor(self) -> TrustAnchor:
+        """Returns what verifies the superior's feed.
+
+        Raises:
+            AnchorError: no feed key is left.
+            KeyMaterialError: a key does not decode.
+        """
+        return anchor_of(self.hub, self.keys)
+
+
+Extra = Distrust | StatusEntry | Rehearsal | Notice | Superior
+"""What an entry of a younger kind says; ``None`` stands for a kind not known here."""
+
+
+def anchor_of(hub: str, keys: Iterable[MemberKey]) -> TrustAnchor:
+    """Makes the anchor of a hub from its keys of uses ``feed`` and ``token``.
+
+    Retired ones are in it, for what they signed; revoked ones are not, and a tainted
+    one verifies only what it signed before.
+
+    Raises:
+        AnchorError: no feed key is left.
+        KeyMaterialError: a key does not decode.
+    """
+    held: dict[KeyUse, dict[str, Any]] = {KeyUse.FEED: {}, KeyUse.TOKEN: {}}
+    for key in keys:
+        if key.use in held and key.revoked_at is None:
+            held[key.use][key.key_id] = key.verification_key(issuer=hub)
+    return TrustAnchor(hub, held[KeyUse.FEED], held[KeyUse.TOKEN])
+
+
+def distrust_body(rule: DistrustRule, *, reason: str, decided_at: datetime) -> dict[str, Any]:
+    """Returns the body of an entry of kind ``distrust``."""
+    return {"rule": rule.to_body(), "reason": reason, "decided_at": to_seconds(decided_at)}
+
+
+def notice_body(topic: str, *, at: datetime, **more: Any) -> dict[str, Any]:
+    """Returns the body of an entry of kind ``notice``; its subject is ``{urn}#{topic}``."""
+    return {"topic": topic, "at": to_seconds(at), **more}
+
+
+def superior_body(hub: str, keys: Iterable[MemberKey]) -> dict[str, Any]:
+    """Returns the body of an entry of kind ``superior``; its subject is the hub's URN."""
+    return {"hub": hub, "keys": [key.to_body() for key in keys]}
+
+
+def rehearsal_body(key: MemberKey, private: SigningKey, *, issuer: str, now: datetime) -> Any:
+    """Returns the body of a statement of kind ``rehearsal``.
+
+    Args:
+        key: the key to come, as it will be published.
+        private: the same key.
+        issuer: URN of the member.
+        now: the moment of signing.
+    """
+    sample = jws.sign({"iss": issuer, "iat": to_seconds(now)}, private, typ=REHEARSAL_TYPE)
+    return {"key": key.to_body(), "sample": sample}
+
+
+def parse_rehearsal(body: object) -> tuple[MemberKey, str]:
+    """Reads the body of a statement of kind ``rehearsal``: the key and its sample.
+
+    Raises:
+        StatementError: a member is missing, unknown or malformed.
+        KeyMaterialError: the key does not hold, or signs nothing.
+    """
+    try:
+        read = msgspec.convert(body, _Rehearsal)
+    except msgspec.ValidationError:
+        raise StatementError("a rehearsal has exactly a key and a sample") from None
+    key = parse_member_key(read.key)
+    if key.use is KeyUse.SEAL:
+        raise StatementError("a sealing key signs nothing, so it cannot be rehearsed")
+    return key, read.sample
+
+
+def check_sample(issuer: str, key: MemberKey, sample: str) -> None:
+    """Verifies a rehearsal's sample.
+
+    Raises:
+        StatementError: it does not verify under the key.
+        KeyMaterialError: the key does not decode here.
+    """
+    bound = key.verification_key(issuer=issuer)
+    try:
+        parsed = jws.take_apart(sample, typ=REHEARSAL_TYPE, max_bytes=MAX_SAMPLE_BYTES)
+        parsed.check_signature(bound)
+        claims = msgspec.convert(parsed.claims(), _Sample)
+    except jws.MalformedError as error:
+        raise StatementError(f"the sample is malformed: {error}") from None
+    except (jws.SignatureError, msgspec.ValidationError):
+        raise StatementError("the sample is not one of this key") from None
+    if claims.iss != issuer:
+        raise StatementError("the sample is another member's")
+
+
+def parse_distrust(entry: LiveEntry, body: dict[str, Any]) -> Distrust:
+    """Reads a body of kind ``distrust``.
+
+    Raises:
+        TrustError: it does not hold.
+    """
+    read = _convert(body, _Distrust, "a distrust has exactly rule, reason and decided_at")
+    rule = parse_distrust_rule(read.rule)
+    return Distrust(entry, rule, read.reason, from_seconds(read.decided_at))
+
+
+def parse_notice(entry: LiveEntry, body: dict[str, Any]) -> Notice:
+    """Reads a body of kind ``notice``.
+
+    Raises:
+        StatementError: it does not hold.
+    """
+    read = _convert(body, _Notice, "a notice has a topic and a time")
+    urn, mark, topic = entry.subject.partition("#")
+    if not mark or not urn or topic != read.topic:
+        raise StatementError("the subject is not that of the notice")
+    return Notice(entry, urn, topic, from_seconds(read.at), body)
+
+
+def parse_superior(entry: LiveEntry, body: dict[str, Any]) -> Superior:
+    """Reads a body of kind ``superior``.
+
+    Raises:
+        TrustError: it does not hold.
+    """
+    read = _convert(body, _Superior, "a superior has exactly hub and keys")
+    if read.hub != entry.subject or not names.is_hub_urn(read.hub):
+        raise StatementError("the subject is the URN of the superior")
+    keys = parse_member_keys(read.keys, decode=False)
+    uses = {key.use for key in keys}
+    if not {KeyUse.FEED} <= uses <= {KeyUse.FEED, KeyUse.TOKEN}:
+        raise StatementError("a superior has feed keys, and perhaps token keys")
+    return Superior(entry, read.hub, keys)
+
+
+def payload_of(token: str) -> Any:
+    """Parses the payload of a token that was verified when it was put in."""
+    return msgspec.json.decode(base64url.decode(token.split(".")[1].encode("ascii")))
+
+
+class _Distrust(msgspec.Struct, forbid_unknown_fields=True):
+    rule: dict[str, Any]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REASON_LENGTH)]
+    decided_at: Seconds
+
+
+class _Notice(msgspec.Struct):
+    topic: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TOPIC_LENGTH)]
+    at: Seconds
+
+
+class _Superior(msgspec.Struct, forbid_unknown_fields=True):
+    hub: str
+    keys: list[Any]
+
+
+class _Rehearsal(msgspec.Struct, forbid_unknown_fields=True):
+    key: dict[str, Any]
+    sample: Annotated[str, msgspec.Meta(max_length=MAX_SAMPLE_BYTES)]
+
+
+class _Sample(msgspec.Struct, forbid_unknown_fields=True):
+    iss: str
+    iat: Seconds
+
+
+def _convert(body: dict[str, Any], kind: type[Any], otherwise: str) -> Any:
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError:
+        raise StatementError(otherwise) from None
