@@ -51,6 +51,7 @@ from gateway.hub.readers import Readers
 from gateway.hub.registry import Registry
 from gateway.hub.registry_service import REGISTRY_SERVICE, RegistryService
 from gateway.hub.routes import RouteTable
+from gateway.hub.status_intake import StatusIntake, StatusPublisher
 from gateway.hub.status_lists import StatusLists
 from gateway.store import Store, StoreError, UsageRow
 from gateway.trust import make_anchor
@@ -139,6 +140,7 @@ class Hub:
         self._clock = clock
         self._is_ready = False
         self.wakeups: Wakeups | None = None
+        self.status_intake: StatusIntake | None = None
         self.feed = HubFeed(
             hub_urn=settings.urn,
             key=keys.feed,
@@ -160,6 +162,8 @@ class Hub:
             checks=DocumentChecks(policy=check_policy),
             challenge_seconds=settings.challenge_seconds,
             clock=clock,
+            approvals_needed=settings.approvals_needed,
+            lead=settings.lead,
         )
         self._metrics = new_registry()
         self._server = HutongServer(
@@ -245,6 +249,7 @@ class Hub:
             )
         )
         await self._follow_store(stack)
+        await self._follow_status(stack)
         await _background(stack, self._forget_proofs())
         self._is_ready = True
         _log.info(
@@ -284,6 +289,21 @@ class Hub:
         await _background(stack, self.wakeups.run())
         seconds = self._settings.feed.follow_seconds
         await _background(stack, self.mirror.follow(seconds, self.wakeups))
+
+    async def _follow_status(self, stack: AsyncExitStack) -> None:
+        publisher = StatusPublisher(self.feed, self.mirror)
+        self.status_intake = StatusIntake(
+            self.mirror.members,
+            self.feed,
+            publisher,
+            self.store,
+            self.store.turn(),
+            open_channel=_adapter_channel,
+            clock=self._clock,
+            jitter=random.random,
+        )
+        await _background(stack, publisher.run())
+        await _background(stack, self.status_intake.run())
 
     def _begin_drain(self) -> None:
         self._is_ready = False
@@ -337,15 +357,15 @@ async def running_hub(
         yield hub
 
 
-def _link(record: AdapterRecord, grants: GrantMinter) -> AdapterLink:
+def _adapter_channel(record: AdapterRecord) -> grpc.aio.Channel:
     ca_pem = record.tls_ca_pem.encode("ascii") if record.tls_ca_pem else None
+    return open_channel(record.endpoint, ca_pem=ca_pem)
 
-    def channel() -> grpc.aio.Channel:
-        return open_channel(record.endpoint, ca_pem=ca_pem)
 
+def _link(record: AdapterRecord, grants: GrantMinter) -> AdapterLink:
     return AdapterLink(
         record.authority,
-        channel,
+        lambda: _adapter_channel(record),
         grants,
         settings=LinkSettings(),
         jitter=random.random,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.attestation.keys import SigningKey
     from gateway.hub.feed_watch import Watcher
     from gateway.store import FeedStateRow
-    from gateway.trust import TrustAnchor
+    from gateway.trust import TrustAnchor, TrustBundle
 
 HEAD_SECONDS: Final = 1
 """A signed head is shared by every watcher for this long: one signature a second."""
@@ -101,6 +101,16 @@ class HubFeed:
         return self._log.sequence
 
     @property
+    def digest(self) -> str:
+        """Digest of the newest entry."""
+        return self._log.digest
+
+    @property
+    def bundle(self) -> TrustBundle:
+        """The answers that the feed gives now."""
+        return self._replica.bundle
+
+    @property
     def floor(self) -> int:
         """The oldest sequence number that a reader can still continue after."""
         return self._floor
@@ -135,10 +145,15 @@ class HubFeed:
             raise StoreCorruptError("the feed does not end where the store says it does")
         try:
             replica = (
-                self._rebuilt(log, rows) if is_whole else self._extended(row.token for row in rows)
+                self._rebuilt(log, rows, state.floor)
+                if is_whole
+                else self._extended(row.token for row in rows)
             )
         except TrustError as error:
             raise StoreCorruptError(f"what the feed says does not hold: {error}") from None
+        replica.forget(state.floor)
+        if state.floor != self._floor:
+            self._snapshot = None
         self._log, self._replica = log, replica
         if is_whole:
             self._tail = [row.token for row in rows if row.sequence > state.floor]
@@ -180,6 +195,7 @@ class HubFeed:
                     token=entry.token,
                     digest=entry.digest,
                     issued_at=entry.issued_at,
+                    withdrawn=entry.is_tombstone,
                 )
             )
         return tuple(rows)
@@ -202,8 +218,15 @@ class HubFeed:
             signed_at, sequence, snapshot = self._snapshot
             if sequence == self.sequence and _is_fresh(signed_at, now):
                 return snapshot
-        manifest = self._log.manifest(self._key, self._replica.live_digests(), now=now)
-        snapshot = Snapshot(manifest, self._replica.live_tokens())
+        listing = self._replica.listing(self._floor)
+        manifest = self._log.manifest(
+            self._key,
+            listing.live,
+            now=now,
+            floor=self._floor,
+            tombstones=listing.tombstones,
+        )
+        snapshot = Snapshot(manifest, listing.tokens)
         self._snapshot = (now, self.sequence, snapshot)
         return snapshot
 
@@ -250,12 +273,8 @@ class HubFeed:
             raise StoreCorruptError(
                 f"feed entry {row.sequence} is not signed by a feed key of this hub"
             ) from None
-        if (entry.sequence, entry.kind.value, entry.subject, entry.digest) != (
-            row.sequence,
-            row.kind,
-            row.subject,
-            row.digest,
-        ):
+        said = (entry.sequence, entry.kind.value, entry.subject, entry.digest, entry.is_tombstone)
+        if said != (row.sequence, row.kind, row.subject, row.digest, row.withdrawn):
             raise StoreCorruptError(f"feed entry {row.sequence} stands in a foreign row")
         return entry
 
@@ -266,14 +285,27 @@ class HubFeed:
             replica.apply_entry(token, verify_entry(token, self._anchor).issued_at)
         return replica
 
-    def _rebuilt(self, log: FeedLog, rows: Iterable[FeedRow]) -> FeedReplica:
+    def _rebuilt(self, log: FeedLog, rows: Iterable[FeedRow], floor: int) -> FeedReplica:
         """Read what is live as a reader reads a snapshot; history may be compacted."""
-        live: dict[tuple[str, str], FeedRow] = {}
+        newest: dict[tuple[str, str], FeedRow] = {}
         for row in rows:
-            live[row.kind, row.subject] = row
-        ordered = sorted(live.values(), key=lambda row: row.sequence)
+            newest[row.kind, row.subject] = row
+        ordered = sorted(
+            (
+                row
+                for row in newest.values()
+                if not row.withdrawn or row.sequence > floor or row.sequence == log.sequence
+            ),
+            key=lambda row: row.sequence,
+        )
         now = log.issued_at or self._clock()
-        manifest = log.manifest(self._key, [row.digest for row in ordered], now=now)
+        manifest = log.manifest(
+            self._key,
+            [row.digest for row in ordered if not row.withdrawn],
+            now=now,
+            floor=floor,
+            tombstones=[row.digest for row in ordered if row.withdrawn],
+        )
         replica = FeedReplica(self._anchor)
         replica.load_snapshot(manifest, [row.token for row in ordered], now)
         return replica
