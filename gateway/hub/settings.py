@@ -146,6 +146,9 @@ class HubSettings(FileSettings):
     feed: FeedSettings = FeedSettings()
     tls: TlsSettings = TlsSettings()
     keys: KeySettings = KeySettings()
+    superior: Path = Path("superior/superior.toml")
+    """How the hub above is reached; absent: this hub stands below none. What is kept of
+    the feeds that are passed on stands in ``relays`` beside its folder."""
 
     @field_validator("urn")
     @classmethod
@@ -159,6 +162,7 @@ class HubSettings(FileSettings):
         return self.model_copy(
             update={
                 "store": _resolve_dsn(self.store, directory),
+                "superior": directory / self.superior,
                 "tls": TlsSettings(
                     certificate=directory / self.tls.certificate, key=directory / self.tls.key
                 ),
