@@ -24,6 +24,16 @@ CODE_MEMBERS: Final = CodeClaim.__struct_fields__
 """Every member that a code may have, in the order in which they are written."""
 
 
+class CodePart(CodeClaim, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """The ``code`` claim where a part is told: what is withheld, or not there, is unset.
+
+    Made only by ``read_disclosed``; whoever looks at a claim that may be one of these
+    asks ``told`` what is known of it.
+    """
+
+    told: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class DisclosedCode:
     """The disclosed members of a unified code; see :class:`~gateway.codes.UnifiedCode`.

@@ -34,7 +34,7 @@ import typing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -49,7 +49,12 @@ from gateway.attestation.claims import (
 )
 from gateway.attestation.claims import _check_frame as check_frame
 from gateway.attestation.code_claim import CodeClaim, Seconds, check_code, read_code
-from gateway.attestation.disclosed import CODE_MEMBERS, DisclosedAttestation, DisclosedCode
+from gateway.attestation.disclosed import (
+    CODE_MEMBERS,
+    CodePart,
+    DisclosedAttestation,
+    DisclosedCode,
+)
 from gateway.attestation.errors import AttestationError, AttestationFault
 from gateway.attestation.signing import sign_payload
 from gateway.codes.levels import Level
@@ -102,17 +107,20 @@ class Disclosure(StrEnum):
     SELECTIVE = "SELECTIVE"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What is to be signed, and what travels beside it.
 
     Attributes:
         payload: of the JWT.
-        disclosures: encoded, in the order of the members.
+        disclosures: encoded, in the order of the members; none: a whole attestation.
     """
 
-    payload: bytes = field(repr=False)
-    disclosures: tuple[str, ...] = field(repr=False)
+    payload: bytes
+    disclosures: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without what it says about the person."""
+        return f"Draft({len(self.disclosures)} disclosures)"
 
 
 class _Digests(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"sd": "_sd"}):
@@ -317,7 +325,9 @@ def read_disclosed(
     if not members.keys() >= REQUIRED_MEMBERS:
         raise _invalid("level and region are not disclosed")
     known = {name: value for name, value in members.items() if value is not None}
-    claims = _frame(read, subject, {**dict.fromkeys(CODE_MEMBERS, UNSET), **known})
+    claims = _frame(
+        read, subject, {**dict.fromkeys(CODE_MEMBERS, UNSET), **known, "told": frozenset(members)}
+    )
     nonce = check_frame(claims)
     checked = CodeClaim(**{**_STAND_INS, **known})
     check_code(checked, claims.exp)
@@ -400,7 +410,7 @@ def _frame(read: _Payload, subject: str | UnsetType, code: dict[str, Any]) -> Cl
         jti=read.jti,
         sub=_HIDDEN_SUBJECT if subject is UNSET else subject,
         # A struct is not checked when it is made: what is withheld is unset in it.
-        code=CodeClaim(**code),
+        code=CodePart(**code),
         use=read.use,
         nonce=read.nonce,
         status=read.status,

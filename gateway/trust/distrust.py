@@ -9,7 +9,8 @@ What cannot be told apart is touched, because nothing may become green by leavin
 something out:
 
 * a level of a division that *contains* the prefix may rest on it;
-* what bears no serial may be of any lot.
+* what bears no serial may be of any lot;
+* what the holder of an attestation withholds may be anything.
 
 A rule that names a scheme or a range of lots touches no kind that has none: a policy
 has no scheme, and only attestations have lots. The document of a scheme family, which
@@ -27,6 +28,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from gateway.attestation.claims import MAX_SERIAL
+from gateway.attestation.disclosed import CodePart
 from gateway.attestation.keys import KEY_ID_LENGTH
 from gateway.trust import names
 from gateway.trust.errors import DistrustError
@@ -162,9 +164,15 @@ class DistrustRule:
             return False
         reports = (claims.code, *(() if claims.code.also is UNSET else claims.code.also))
         places = [r.issued_by if r.area is UNSET else r.area for r in reports]
+        schemes = [report.scheme for report in reports]
+        if isinstance(claims.code, CodePart):
+            # What its holder withholds may be anything.
+            told = claims.code.told
+            places = places if told >= {"area", "also"} else []
+            schemes = schemes if told >= {"scheme", "also"} else []
         return (
             self._touches_divisions(places)
-            and self._touches_schemes(ATTESTATION, [report.scheme for report in reports])
+            and self._touches_schemes(ATTESTATION, schemes)
             and self._touches_serial(ATTESTATION, None if claims.serial is UNSET else claims.serial)
         )
 

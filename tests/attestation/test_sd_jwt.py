@@ -43,6 +43,8 @@ from gateway.attestation.sd_jwt import (
 from gateway.attestation.signing import TOKEN_TYPE
 from gateway.attestation.verifying import AttestationVerifier
 from gateway.codes.levels import Level
+from gateway.errors import TrustError
+from gateway.trust.distrust import DistrustRule
 from tests.attestation.samples import (
     CODE,
     ED25519_KEY,
@@ -466,6 +468,35 @@ def test_it_is_held_to_key_time_and_audience_as_a_whole_one() -> None:
     refused(f"{head}.{payload}.{other}~{rest.partition('~')[2]}", "SIGNATURE_INVALID")
 
 
+@pytest.mark.parametrize(
+    ("narrowed", "told", "touched"),
+    [
+        ({}, "level issued_by", True),
+        ({"scheme": "hz-jkm@2020-02"}, "level issued_by", True),
+        ({"scheme": "hz-jkm@2020-03"}, "level issued_by", True),
+        ({"scheme": "hz-jkm@2020-03"}, "scheme", True),
+        ({"scheme": "hz-jkm@2020-03"}, "scheme also", False),
+        ({"scheme": "hz-jkm@2020-02"}, "scheme also", True),
+        ({"prefix": "330206"}, "level", True),
+        ({"prefix": "330206"}, "area also", False),
+        ({"prefix": "330106"}, "area also", True),
+        ({"first_serial": 4, "last_serial": 5}, "level", False),
+        ({"first_serial": 3, "last_serial": 5}, "level", True),
+        ({"kind": "policy"}, "level", False),
+    ],
+)
+def test_a_distrust_is_about_what_is_withheld_unless_it_is_told_that_it_is_not(
+    narrowed: dict[str, Any], told: str, touched: bool
+) -> None:
+    rule = DistrustRule(WHOLE.issuer, NOW - timedelta(days=1), **narrowed)
+    trust = Trust.of(replace(verification_key(), distrusts=(rule,)))
+    token = keep(issue(of=replace(WHOLE, serial=3)), told.split())
+    if touched:
+        refused(token, "ATTESTATION_DISTRUSTED", trust=trust)
+    else:
+        assert read(token, trust=trust).code.level is Level.GREEN
+
+
 @given(st.data())
 def test_any_spoiled_token_is_refused_or_says_what_the_whole_says(data: st.DataObject) -> None:
     token = issue()
@@ -473,7 +504,7 @@ def test_any_spoiled_token_is_refused_or_says_what_the_whole_says(data: st.DataO
     other = data.draw(st.sampled_from("AZaz09-_~."))
     try:
         shown = read(token[:place] + other + token[place + 1 :])
-    except AttestationError:
+    except TrustError:
         return
     assert shown.whole() == WHOLE
 
