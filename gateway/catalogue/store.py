@@ -30,7 +30,7 @@ from gateway.catalogue.schema import (
     meta,
     metadata,
 )
-from gateway.database import WRITE_OPTION, StoreError, create_engine, prepare_file
+from gateway.database import WRITE_OPTION, StoreError, close_engine, create_engine, prepare_file
 from gateway.trust.times import from_seconds
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class CatalogueStore:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        await close_engine(self._engine)
 
     async def __aenter__(self) -> Self:
         """The store."""

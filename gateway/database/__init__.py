@@ -8,6 +8,7 @@ pragmas that make SQLite durable, migrations under a lock, and the errors.
 from __future__ import annotations
 
 from gateway.database.engine import WRITE_OPTION as WRITE_OPTION
+from gateway.database.engine import close_engine as close_engine
 from gateway.database.engine import create_engine as create_engine
 from gateway.database.engine import prepare_file as prepare_file
 from gateway.database.errors import SchemaAheadError as SchemaAheadError

@@ -13,6 +13,7 @@ that announced itself as a writer takes the write lock before it reads.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from contextlib import closing
@@ -34,6 +35,10 @@ BUSY_TIMEOUT_MS: Final = 10_000
 
 _RETRY_MS: Final = 50
 """Two processes meet here only when both start on a new file."""
+
+_RETURN_SECONDS: Final = 0.01
+_RETURN_LOOKS: Final = 500
+"""Five seconds in all: giving back is a rollback, a message or two."""
 
 WRITE_OPTION: Final = "hutong_write"
 """Execution option of a connection that is going to write."""
@@ -81,6 +86,21 @@ def create_engine(dsn: str, *, pool_size: int = 5) -> AsyncEngine:
         pool_pre_ping=True,
         connect_args={"server_settings": {"jit": "off"}},
     )
+
+
+async def close_engine(engine: AsyncEngine) -> None:
+    """Close every connection, those included that are still on their way back.
+
+    A caller that is cancelled gives its connection back behind its own back. A pool
+    that is closed before forgets that one, and nobody closes it.
+    """
+    pool = engine.pool
+    if isinstance(pool, sa.pool.QueuePool):
+        for _ in range(_RETURN_LOOKS):
+            if not pool.checkedout():
+                break
+            await asyncio.sleep(_RETURN_SECONDS)
+    await engine.dispose()
 
 
 def prepare_file(engine: AsyncEngine) -> None:

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from gateway.database import WRITE_OPTION, StoreError, connected, create_engine, prepare_file
+from gateway.database import WRITE_OPTION, StoreError, close_engine, create_engine, prepare_file
 from gateway.store import schema
 from gateway.store.ledger import proof_digest, read_audit
 from gateway.store.migrate import MIGRATIONS
@@ -34,6 +34,7 @@ from gateway.store.transaction import (
     WriteTransaction,
     read_changes,
     read_key_changes,
+    read_statements,
     with_challenges,
 )
 from gateway.store.wakeups import NOTIFY, Turn, Wakeups
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from gateway.store.records import AuditRow, EnrolmentRow, Loaded
+    from gateway.store.records import AuditRow, EnrolmentRow, Loaded, StatementRow
 
 
 class Store:
@@ -87,7 +88,7 @@ class Store:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        await close_engine(self._engine)
 
     async def __aenter__(self) -> Self:
         return self
@@ -144,7 +145,7 @@ class Store:
     @asynccontextmanager
     async def _connect(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
         try:
-            async with connected(self._engine) as connection:
+            async with self._engine.connect() as connection:
                 await connection.execution_options(**{WRITE_OPTION: writes})
                 async with connection.begin():
                     yield connection
@@ -184,6 +185,11 @@ class Store:
         async with self._reading() as connection:
             return await read_key_changes(connection, urn)
 
+    async def published(self, urn: str) -> tuple[StatementRow, ...]:
+        """What of a member's statements is published, superseded ones included, oldest first."""
+        async with self._reading() as connection:
+            return await read_statements(connection, urn, published=True)
+
     async def audit(
         self, *, subject: str = "", before: int = 0, limit: int
     ) -> tuple[AuditRow, ...]:
@@ -210,7 +216,7 @@ class Store:
         """
         digest = proof_digest(client, proof_id)
         try:
-            async with self._writing, connected(self._engine) as connection:
+            async with self._writing, self._engine.connect() as connection:
                 await connection.execution_options(**{WRITE_OPTION: True})
                 async with connection.begin():
                     await connection.execute(

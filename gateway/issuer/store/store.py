@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, Self
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.database import WRITE_OPTION, StoreError, create_engine, prepare_file
+from gateway.database import WRITE_OPTION, StoreError, close_engine, create_engine, prepare_file
 from gateway.issuer.store.migrate import LOCK_CLASS, MIGRATIONS
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class IssuerStore:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        await close_engine(self._engine)
 
     async def __aenter__(self) -> Self:
         return self
