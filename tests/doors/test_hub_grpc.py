@@ -65,6 +65,20 @@ async def _parts(data: bytes, count: int) -> AsyncIterator[bytes]:
         yield data
 
 
+async def _streamed(
+    channel: grpc.aio.Channel, method: str, data: bytes, metadata: Metadata
+) -> list[bytes]:
+    while True:
+        call = channel.stream_stream(method)(_parts(data, 1), metadata=metadata, timeout=5)
+        try:
+            return [answer async for answer in call]
+        except grpc.aio.AioRpcError as error:
+            # A refusal that outruns the client's own write comes out of grpc.aio as an
+            # INTERNAL without trailers: it says nothing of the server, so ask again.
+            if error.code() is not grpc.StatusCode.INTERNAL or error.trailing_metadata():
+                raise
+
+
 async def sent(
     channel: grpc.aio.Channel, method: str, data: bytes, metadata: Metadata = (), **options: Any
 ) -> grpc.aio.AioRpcError | list[bytes]:
@@ -72,8 +86,7 @@ async def sent(
     shape = METHODS[method]
     try:
         if shape.client_streaming:
-            call = channel.stream_stream(method)(_parts(data, 1), metadata=metadata, timeout=5)
-            return [answer async for answer in call]
+            return await _streamed(channel, method, data, metadata)
         if shape.server_streaming:
             stream = channel.unary_stream(method)(data, metadata=metadata, timeout=5)
             first = await stream.read()
