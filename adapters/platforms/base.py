@@ -89,7 +89,8 @@ What a city should know:
   says so (`several_records`, `several_people`, `shows_issuer`), and the faults then
   end as the result that such a platform would give.
 * A result without a code of its own falls back (`records.FALLBACK`), never to OK.
-* ``GET /catalogue?after=&limit=`` is added to every city, behind `admit`.
+* ``GET /catalogue?after=&limit=`` and ``GET /changes?after=&wait=`` are added to every
+  city, behind `admit`.
 * `convert` registers an imported code; the city gives it a route in its own wire.
   Its QR text then leads through `ask_qr` like any other, until it ends.
 * Draw nothing at random: `self.population.draw(index, "what")` and `mark`.
@@ -98,11 +99,11 @@ What a city should know:
 from __future__ import annotations
 
 from abc import abstractmethod
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from adapters.platforms.catalogue import catalogue_page
-from adapters.platforms.drawing import hold
+from adapters.platforms.drawing import hold, settle
 from adapters.platforms.faulty import refused_by, spoil
 from adapters.platforms.imports import Imported, ImportOrder, Imports
 from adapters.platforms.people import DEFAULT_SEED, DEFAULT_SIZE, Person, Population
@@ -111,6 +112,7 @@ from adapters.platforms.records import FALLBACK, Answer, Colour, Holding, Record
 from adapters.platforms.server import Platform
 from adapters.platforms.stories import generation_of, tell
 from adapters.platforms.times import TimeForm, odd_form, write_time
+from adapters.platforms.turning import Changes, changes_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,6 +148,7 @@ class CityPlatform(Platform, Generic[C]):
 
     Attributes:
         credentials: what its clients must show.
+        changes: whom an operator turned.
     """
 
     table: ClassVar[City]
@@ -170,6 +173,7 @@ class CityPlatform(Platform, Generic[C]):
         self.city = self.table.name
         self.credentials: C = self.credentials_type() if credentials is None else credentials
         self.imports = Imports(self.table.import_life)
+        self.changes = Changes()
 
     @abstractmethod
     def admit(self, request: web.Request) -> web.Response | None:
@@ -179,6 +183,7 @@ class CityPlatform(Platform, Generic[C]):
         """The city door: the city's routes, the catalogue, the faults in front."""
         app = super().application()
         app.router.add_get("/catalogue", self._catalogue)
+        app.router.add_get("/changes", self._changes)
         return app
 
     def scenarios(self) -> Mapping[str, ScenarioPerson]:
@@ -234,6 +239,29 @@ class CityPlatform(Platform, Generic[C]):
     def records_of(self, person: Person) -> tuple[Record, ...]:
         """What the platform holds of a person now, faults aside; none: not a holder."""
         return self._held(person)[1]
+
+    # Turning.
+
+    def turn(self, person: Person, state: str | None, *, reason: str = "") -> None:
+        """Set a person's state from now on, and tell the change feed.
+
+        Args:
+            person: one of the population.
+            state: a state of the version in force, as the table names it; None: as drawn.
+            reason: free text of the record.
+
+        Raises:
+            ValueError: the version in force has no such state.
+        """
+        now = self.clock()
+        record = None
+        if state is not None:
+            if self.table.version_at(now).state(state) is None:
+                raise ValueError("the version in force has no such state")
+            # It changes now, whatever the last run of the computation was.
+            record = Record(state=state, reason=reason, changed_ago=timedelta(0))
+        self.changes.turn(person, record)
+        self.changes.tell(person.number, self.records_of(person), now)
 
     # Writing.
 
@@ -312,6 +340,10 @@ class CityPlatform(Platform, Generic[C]):
             record = None if imported is None else self.imported_record(imported)
             return (Result.NOT_FOUND, ()) if record is None else (Result.OK, (record,))
         now = self.clock()
+        turned = self.changes.record_of(person)
+        if turned is not None:
+            record = settle(self.table, self.population, person, turned, now)
+            return Result.OK, (self.finish(person, record, now),)
         result, records = hold(self.table, self.population, person, now)
         return result, tuple(self.finish(person, record, now) for record in records)
 
@@ -366,6 +398,9 @@ class CityPlatform(Platform, Generic[C]):
 
     async def _catalogue(self, request: web.Request) -> web.Response:
         return self.admit(request) or catalogue_page(self, request.query)
+
+    async def _changes(self, request: web.Request) -> web.Response:
+        return self.admit(request) or await changes_page(self, request.query)
 
 
 AnyCity = CityPlatform[Any]

@@ -13,6 +13,9 @@ GET         /admin/faults        ``{"faults": ["slow=3.0"]}``
 PUT         /admin/faults        the same document as the body; replaces all faults
 DELETE      /admin/faults        no fault any more
 GET         /admin/population    size, seed and the scenario people
+POST        /admin/people        turns a person: ``{"person": "green", "state": "红码"}``;
+                                 ``person`` is a story or a document number, ``state``
+                                 null: as drawn; tells the city's change feed
 ==========  ===================  ==================================================
 
 Bodies are bounded. No request, number or colour is logged. A reference platform
@@ -180,7 +183,7 @@ def bearer_is(request: web.Request, token: str) -> bool:
 class _AdminDoor:
     """Switches the faults of one platform for who knows the token."""
 
-    def __init__(self, platform: Platform, token: str) -> None:
+    def __init__(self, platform: AnyCity, token: str) -> None:
         self._platform = platform
         self._token = token
 
@@ -193,6 +196,7 @@ class _AdminDoor:
                 web.put("/admin/faults", self._replace),
                 web.delete("/admin/faults", self._clear),
                 web.get("/admin/population", self._population),
+                web.post("/admin/people", self._turn),
             ]
         )
         return app
@@ -222,6 +226,23 @@ class _AdminDoor:
     async def _clear(self, request: web.Request) -> web.Response:
         self._platform.faults = Faults()
         return await self._show(request)
+
+    async def _turn(self, request: web.Request) -> web.Response:
+        body = await read_object(request)
+        name, state, reason = body.get("person"), body.get("state"), body.get("reason", "")
+        if not (isinstance(name, str) and isinstance(state, str | None) and "state" in body):
+            problem = 'body: {"person": STORY or NUMBER, "state": WORD or null}'
+            return json_response({"error": problem}, HTTPStatus.BAD_REQUEST)
+        platform = self._platform
+        told = platform.scenarios().get(name)
+        person = platform.population.find(told.document_number if told else name)
+        if person is None:
+            return json_response({"error": "nobody here has this name"}, HTTPStatus.NOT_FOUND)
+        try:
+            platform.turn(person, state, reason=str(reason))
+        except ValueError as error:
+            return json_response({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        return json_response({"turned": 1})
 
     async def _population(self, _: web.Request) -> web.Response:
         population = self._platform.population

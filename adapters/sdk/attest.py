@@ -13,7 +13,7 @@ whole, because leaving one out would claim to be complete.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +29,7 @@ from gateway.attestation.claims import (
     claims_to_json,
 )
 from gateway.attestation.pseudonym import pseudonym
+from gateway.attestation.sd_jwt import Draft, draft_disclosed, sign_disclosed
 from gateway.attestation.signing import TOKEN_TYPE, sign_payload
 from gateway.codes.levels import Outcome
 from gateway.codes.scheme_model import SchemeError
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from adapters.sdk.issued import IssuedLedger
+    from adapters.sdk.issued_store import IssuedRow
     from gateway.attestation.keys import SigningKey
+    from gateway.attestation.sd_jwt import Disclosure
     from gateway.codes.documents import Document
     from gateway.codes.scheme_model import Scheme
     from gateway.codes.unified import UnifiedCode
@@ -68,6 +72,7 @@ class Issuance:
         online_until: latest end of one for online use.
         carried_until: latest end of one that is carried.
         import_until: latest end of one that is converted.
+        rows: what has to be on disk before the carried ones of the batch leave.
     """
 
     audience: str
@@ -75,6 +80,7 @@ class Issuance:
     online_until: datetime
     carried_until: datetime
     import_until: datetime
+    rows: list[IssuedRow] = field(default_factory=list, repr=False)
 
 
 class Attester:
@@ -88,6 +94,10 @@ class Attester:
         pseudonym_secret: at least 32 random bytes.
         max_seconds: longest life the hub grants this authority.
         random_bytes: the source of token ids.
+        ledger: gives carried attestations their place in a status list; None: they
+            have none and cannot be revoked.
+        unnamed_seconds: longest life of a carried attestation about a QR text whose
+            holder the platform does not name; None: as of any other.
     """
 
     def __init__(
@@ -100,6 +110,8 @@ class Attester:
         pseudonym_secret: bytes,
         max_seconds: int = 86_400,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        ledger: IssuedLedger | None = None,
+        unnamed_seconds: int | None = None,
     ) -> None:
         self._authority = authority
         self._prefixes = prefixes
@@ -108,6 +120,8 @@ class Attester:
         self._secret = pseudonym_secret
         self._max_seconds = max_seconds
         self._random_bytes = random_bytes
+        self._ledger = ledger
+        self._unnamed = None if unnamed_seconds is None else timedelta(seconds=unnamed_seconds)
 
     def pseudonym(self, audience: str, subject: Document | str) -> str:
         """Return the pseudonym of a person, or of a QR text where no more is known."""
@@ -158,9 +172,7 @@ class Attester:
         Returns:
             The payload, or the outcome where no attestation can be made.
         """
-        if not code.issued_by.startswith(self._prefixes) or (
-            code.also and not all(o.issued_by.startswith(self._prefixes) for o in code.also)
-        ):
+        if not self._may_speak_for(code):
             _log.warning("report_of_another_region", authority=self._authority)
             return OutcomeReport(Outcome.CANNOT_DETERMINE, scheme=code.scheme)
         issued_at = issuance.issued_at
@@ -172,9 +184,18 @@ class Attester:
             nonce = None
         elif nonce is None:
             use, latest = AttestationUse.CARRIED, issuance.carried_until
+            if self._unnamed is not None and isinstance(subject, str):
+                latest = min(latest, issued_at + self._unnamed)
         expires_at = _end(code, latest)
         if expires_at <= issued_at:
             return OutcomeReport(Outcome.CODE_EXPIRED, scheme=code.scheme)
+        status = serial = None
+        if use is AttestationUse.CARRIED and self._ledger is not None:
+            allotted = self._ledger.allot(subject, code, issued_at=issued_at, expires_at=expires_at)
+            if allotted is None:
+                return OutcomeReport(Outcome.SOURCE_BUSY, scheme=code.scheme)
+            status, serial = allotted.reference, allotted.serial
+            issuance.rows.append(allotted.row)
         # By position, which is the order of the class: this runs for every answer.
         attestation = Attestation(
             self._authority,
@@ -188,6 +209,8 @@ class Attester:
             use,
             nonce,
             bound,
+            status,
+            serial,
         )
         payload = claims_to_json(attestation)
         if len(payload) > _MAX_PAYLOAD_BYTES:
@@ -195,9 +218,28 @@ class Attester:
             return OutcomeReport(Outcome.CANNOT_DETERMINE, scheme=code.scheme)
         return payload
 
-    def sign(self, payload: bytes) -> str:
-        """Sign what :meth:`claims` said; return the compact token."""
-        return sign_payload(payload, self._key, TOKEN_TYPE)
+    def _may_speak_for(self, code: UnifiedCode) -> bool:
+        prefixes = self._prefixes
+        return code.issued_by.startswith(prefixes) and (
+            not code.also or all(other.issued_by.startswith(prefixes) for other in code.also)
+        )
+
+    def in_part(
+        self, payload: bytes, disclosure: Disclosure, code: UnifiedCode
+    ) -> Draft | OutcomeReport:
+        """Make what :meth:`claims` said disclosable in part; the outcome: too large."""
+        draft = draft_disclosed(payload, disclosure, self._random_bytes)
+        beside = sum(len(text) + 1 for text in draft.disclosures)
+        if len(draft.payload) + beside * 3 // 4 > _MAX_PAYLOAD_BYTES:
+            _log.warning("attestation_too_large", authority=self._authority)
+            return OutcomeReport(Outcome.CANNOT_DETERMINE, scheme=code.scheme)
+        return draft
+
+    def sign(self, draft: Draft) -> str:
+        """Sign what :meth:`claims` or :meth:`in_part` said; return the token."""
+        if draft.disclosures:
+            return sign_disclosed(draft, self._key)
+        return sign_payload(draft.payload, self._key, TOKEN_TYPE)
 
 
 def _end(code: UnifiedCode, end: datetime) -> datetime:

@@ -197,6 +197,31 @@ class CityCatalogue:
         return all(names.covers(self._prefixes, report.issued_by) for report in code.reports)
 
 
+async def listed_numbers(
+    door: CatalogueDoor, *, page_rows: int = PAGE_ROWS
+) -> AsyncIterator[list[str]]:
+    """Yield the document numbers of everybody whom a platform lists, page by page.
+
+    Whoever stands there is not green by the platform's own word; nothing is translated.
+
+    Raises:
+        CatalogueSourceError: the platform does not give its catalogue.
+    """
+    cursor: str | None = None
+    while True:
+        fields = {"limit": str(page_rows)} | ({} if cursor is None else {"after": cursor})
+        reply = await door.catalogue(fields, Deadline.after(PAGE_SECONDS))
+        if isinstance(reply, OutcomeReport):
+            raise CatalogueSourceError(f"the platform did not give its catalogue: {reply.outcome}")
+        page = _read(reply.body)
+        yield [row.number for row in page.rows]
+        if page.next is None:
+            return
+        if page.next == cursor:
+            raise CatalogueSourceError("the platform's catalogue does not move on")
+        cursor = page.next
+
+
 def _timed_out(reply: UpstreamReply | OutcomeReport) -> bool:
     return isinstance(reply, OutcomeReport) and reply.outcome is Outcome.SOURCE_TIMED_OUT
 

@@ -16,6 +16,16 @@ The object is called with one :class:`ConnectorContext` and returns a
 platform takes codes converted from other regions, it is also an
 :class:`~adapters.sdk.conversion.Importer`: it has a method ``import_code``.
 
+Beside either stands the platform's change feed, where it has one
+(:mod:`adapters.sdk.watching`)::
+
+    connector:
+      python: …                           # or http
+      changes:
+        path: /changes
+        choices:                           # what no source tells
+          - {what: …, why: …}
+
 **HTTP and JSON**, without code::
 
     connector:
@@ -181,11 +191,13 @@ class ConnectorForm:
         http: the HTTP and JSON form.
         python: ``module:name`` of the Python form.
         options: handed on to the Python form.
+        changes: path of the platform's change feed; None: it has none.
     """
 
     http: HttpSpec | None
     python: str | None
     options: Mapping[str, Any]
+    changes: str | None = None
 
 
 def read_connector(document: YamlDocument) -> ConnectorForm:
@@ -204,13 +216,37 @@ def read_connector(document: YamlDocument) -> ConnectorForm:
     options = cursor.raw("options", required=False)
     http = cursor.member("http")
     spec = read_http_spec(http) if http is not None else None
+    changes = _changes(cursor)
     cursor.done()
     if cursor.has("python") == cursor.has("http"):
         cursor.note("is neither python nor http, or both", "write exactly one of the two")
     if problems:
         text = "\n".join(str(problem) for problem in problems)
         raise SchemeError(f"the connector does not load:\n{text}", problems=problems)
-    return ConnectorForm(spec, python, options if isinstance(options, dict) else {})
+    return ConnectorForm(spec, python, options if isinstance(options, dict) else {}, changes)
+
+
+def _changes(cursor: Cursor) -> str | None:
+    inner = cursor.member("changes")
+    if inner is None:
+        return None
+    path = inner.text("path", pattern=r"/[A-Za-z0-9/._-]{0,200}", what="a path from the root")
+    for choice in inner.items("choices"):
+        choice.text("what")
+        choice.text("why")
+        choice.done()
+    inner.done()
+    return path
+
+
+def change_feed_path(scheme: Scheme) -> str | None:
+    """Return the path of the change feed that a scheme names; None: it names none.
+
+    Raises:
+        SchemeError: SCHEME_INVALID, the ``connector`` member is not of the format.
+    """
+    connector = dict(scheme.connector or {})
+    return read_connector(YamlDocument({"connector": connector})).changes if connector else None
 
 
 def open_connector(

@@ -113,6 +113,13 @@ class HttpConnector:
             replace(_CATALOGUE, fields=fields), self._common_values(), deadline, ()
         )
 
+    async def changes(
+        self, path: str, fields: Mapping[str, str], deadline: Deadline
+    ) -> UpstreamReply | OutcomeReport:
+        """Ask the change feed; see :class:`~adapters.sdk.watching.ChangeDoor`."""
+        ask = replace(_CATALOGUE, path=path, fields=fields)
+        return await self._send(ask, self._common_values(), deadline, ())
+
     async def close(self) -> None:
         """Close the connections to the platform."""
         await self._upstream.close()

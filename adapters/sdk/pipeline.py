@@ -16,6 +16,7 @@ id for this question, never its text.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from operator import length_hint
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -38,6 +39,7 @@ from adapters.sdk.reports import Deadline, OutcomeReport, QrText
 from adapters.sdk.translation import translate
 from gateway.attestation.claims import NONCE_BYTES
 from gateway.attestation.padding import ANSWER_BUCKET_BYTES, pad
+from gateway.attestation.sd_jwt import Disclosure, Draft
 from gateway.attestation.sealing import MAX_ANSWER_ENVELOPE_BYTES, open_question, seal_answer
 from gateway.codes.divisions import DivisionError, division_prefix
 from gateway.codes.levels import Outcome
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
     from adapters.sdk.attest import Attester, Issuance
     from adapters.sdk.grants import CallerContext
+    from adapters.sdk.issued import IssuedLedger
     from adapters.sdk.replay import NonceWindow
     from adapters.sdk.reports import Connector, LocalReport, Presentation
     from gateway.attestation.sealing import SealingKey
@@ -69,6 +72,11 @@ ANSWER_BYTES: Final = MAX_ANSWER_ENVELOPE_BYTES * 3 // 4 - 1024
 with its base64url, which grows by a third."""
 
 _USES: Final = frozenset(exchange_pb2.AttestationUse.values()) - {0}
+_DISCLOSURES: Final = {
+    exchange_pb2.DISCLOSURE_UNSPECIFIED: None,
+    exchange_pb2.DISCLOSURE_MINIMAL: Disclosure.MINIMAL,
+    exchange_pb2.DISCLOSURE_SELECTIVE: Disclosure.SELECTIVE,
+}
 _CARRIED: Final = exchange_pb2.ATTESTATION_USE_CARRIED
 _IMPORT: Final = exchange_pb2.ATTESTATION_USE_IMPORT
 
@@ -100,6 +108,7 @@ class AnswerPipeline:
         nonces: those seen.
         clock: now, aware, UTC.
         concurrent_fetches: questions of one envelope at the platform at once.
+        ledger: keeps carried attestations revocable; the attester's own.
     """
 
     def __init__(
@@ -113,6 +122,7 @@ class AnswerPipeline:
         nonces: NonceWindow,
         clock: Callable[[], datetime],
         concurrent_fetches: int = CONCURRENT_FETCHES,
+        ledger: IssuedLedger | None = None,
     ) -> None:
         self._opener = EnvelopeOpener(prefixes, sealing_keys)
         self._scheme = scheme
@@ -121,6 +131,7 @@ class AnswerPipeline:
         self._nonces = nonces
         self._clock = clock
         self._concurrent_fetches = concurrent_fetches
+        self._ledger = ledger
 
     async def answer(
         self, question: exchange_pb2.SealedQuestion, caller: CallerContext, deadline: Deadline
@@ -139,14 +150,25 @@ class AnswerPipeline:
             QuestionError: the envelope is refused as a whole.
         """
         opened = self.open(question, caller)
+        since = time.monotonic()
         # Step by step over the whole batch: code and data of a step stay warm, which
         # costs a sixth less than walking each question through all steps.
         fetched = await self._fetch_all(opened, deadline)
+        carried = sum(each.use == _CARRIED for each in opened.questions)
+        if self._ledger is not None and carried:
+            await self._ledger.prepare(carried)
         now = self._clock()
         issuance = self._attester.begin(opened.audience, now)
         translated = _each(fetched, lambda held: self._translate(held, now))
         claimed = _each(translated, lambda held: self._claims(held, issuance))
+        if self._ledger is None or not issuance.rows:
+            return self.seal(opened, _each(claimed, self._attester.sign))
+        # The disk works while the signatures are made.
+        written = self._ledger.write(issuance.rows)
         attested = _each(claimed, self._attester.sign)
+        instead = await self._ledger.refusal(written, issuance.rows, since)
+        if instead is not None:
+            attested = _without_carried(attested, translated, instead)
         return self.seal(opened, attested)
 
     def open(self, question: exchange_pb2.SealedQuestion, caller: CallerContext) -> OpenedBatch:
@@ -230,18 +252,24 @@ class AnswerPipeline:
             return fetched
         asked = presentation.text if isinstance(presentation, QrText) else presentation
         is_import = question.use == _IMPORT
-        return _Fetched(nonce, fetched.subject or asked, fetched.reports, is_import)
+        subject, disclosure = fetched.subject or asked, _DISCLOSURES[question.disclosure]
+        return _Fetched(nonce, subject, fetched.reports, is_import, disclosure)
 
     def _translate(self, held: _Fetched, now: datetime) -> _Translated | OutcomeReport:
         code = translate(self._scheme, held.reports, now)
         if isinstance(code, OutcomeReport):
             return code
-        return _Translated(held.nonce, held.subject, code, held.is_import)
+        return _Translated(held.nonce, held.subject, code, held.is_import, held.disclosure)
 
-    def _claims(self, held: _Translated, issuance: Issuance) -> bytes | OutcomeReport:
-        return self._attester.claims(
+    def _claims(self, held: _Translated, issuance: Issuance) -> Draft | OutcomeReport:
+        payload = self._attester.claims(
             held.code, held.subject, held.nonce, issuance, is_import=held.is_import
         )
+        if isinstance(payload, OutcomeReport):
+            return payload
+        if held.disclosure is None:
+            return Draft(payload)
+        return self._attester.in_part(payload, held.disclosure, held.code)
 
 
 @dataclass(slots=True)
@@ -252,6 +280,7 @@ class _Fetched:
     subject: Document | str = field(repr=False)
     reports: tuple[LocalReport, ...] = field(repr=False)
     is_import: bool
+    disclosure: Disclosure | None
 
 
 @dataclass(slots=True)
@@ -262,9 +291,10 @@ class _Translated:
     subject: Document | str = field(repr=False)
     code: UnifiedCode = field(repr=False)
     is_import: bool
+    disclosure: Disclosure | None
 
 
-_T = TypeVar("_T", _Fetched, _Translated, bytes)
+_T = TypeVar("_T", _Fetched, _Translated, Draft)
 _R = TypeVar("_R")
 
 
@@ -280,6 +310,21 @@ def _each(items: Sequence[_T | Done], step: Callable[[_T], _R | OutcomeReport]) 
         except Exception as error:  # noqa: BLE001 - see above
             results.append(_refused(error))
     return results
+
+
+def _without_carried(
+    results: Sequence[str | Done], translated: Sequence[_Translated | Done], instead: Done
+) -> list[str | Done]:
+    """Put something else in the place of every carried attestation."""
+    return [
+        instead
+        if isinstance(result, str)
+        and isinstance(held, _Translated)
+        and held.nonce is None
+        and not held.is_import
+        else result
+        for result, held in zip(results, translated, strict=True)
+    ]
 
 
 def _refused(error: Exception) -> HutongError:
@@ -320,8 +365,10 @@ def _read(question: exchange_pb2.Question, *, again: bool) -> tuple[bytes | None
     nonce, use = question.nonce, question.use
     if again:
         raise QuestionError("the nonce stands twice", code="QUESTION_REPLAYED")
-    if len(nonce) != NONCE_BYTES or use not in _USES:
+    if len(nonce) != NONCE_BYTES or use not in _USES or question.disclosure not in _DISCLOSURES:
         raise QuestionError("a field of the question breaks its rule")
+    if use == _IMPORT and question.disclosure:
+        raise QuestionError("an import is answered with the whole code")
     bound = None if use == _CARRIED else nonce
     kind = question.WhichOneof("presentation")
     if kind == "document":

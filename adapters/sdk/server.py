@@ -7,6 +7,8 @@ stopped, or run until a signal.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,17 +17,19 @@ from hutong.v1.adapter_service_pb2_grpc import add_AdapterServiceServicer_to_ser
 
 from adapters.sdk.attest import Attester
 from adapters.sdk.city import load_city
-from adapters.sdk.connectors import open_connector
+from adapters.sdk.connectors import change_feed_path, open_connector
 from adapters.sdk.conversion import Importer
 from adapters.sdk.errors import AdapterConfigError
 from adapters.sdk.grants import GrantVerifier
 from adapters.sdk.importing import ImportPipeline
+from adapters.sdk.issued import UNNAMED_SECONDS, IssuedLedger, StatusSettings
 from adapters.sdk.keys import load_keys
 from adapters.sdk.pipeline import AnswerPipeline
 from adapters.sdk.replay import NonceWindow
 from adapters.sdk.replica import HubReplica, ReplicaSettings
 from adapters.sdk.service import SERVICE, STREAM_METHOD, AdapterServicer
 from adapters.sdk.upstream import Upstream, UpstreamSettings
+from adapters.sdk.watching import CALL_SECONDS, ChangeDoor, PlatformChanges
 from gateway.codes.divisions import division_prefix, parse_division, region_urn
 from gateway.trust.anchor import parse_anchor
 from gateway.wire.files import refused_as
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from adapters.sdk.keys import AdapterKeys
     from adapters.sdk.reports import Connector
     from adapters.sdk.settings import AdapterSettings, HubSettings, PlatformSettings
+    from adapters.sdk.watching import ChangeSource
     from gateway.codes.scheme_model import Scheme
     from gateway.trust.anchor import TrustAnchor
 
@@ -64,6 +69,8 @@ class AdapterParts:
         max_attestation_seconds: longest life the hub grants this authority.
         max_in_flight: envelopes being answered at once.
         max_nonces: nonces remembered.
+        status: how status lists are kept; None: nothing that is carried can be revoked.
+        changes: tells who is no longer green; followed while the server runs.
         replica: the adapter's own replica of the feed, by which it believes other
             regions; followed while the server runs. None: it converts nothing.
         clock: now, aware, UTC.
@@ -78,6 +85,8 @@ class AdapterParts:
     max_attestation_seconds: int = 86_400
     max_in_flight: int = 4096
     max_nonces: int = 2_000_000
+    status: StatusSettings | None = None
+    changes: ChangeSource | None = None
     replica: HubReplica | None = None
     clock: Callable[[], datetime] = system_clock
 
@@ -97,6 +106,7 @@ class AdapterServer:
         # Also loads the division table, which the first question should not wait for.
         authority = region_urn(parse_division(scheme.authority))
         prefixes = tuple(division_prefix(p) for p in parts.prefixes or scheme.prefixes)
+        self.ledger = _ledger(parts, authority)
         self.pipeline = AnswerPipeline(
             prefixes=prefixes,
             scheme=scheme,
@@ -109,7 +119,10 @@ class AdapterServer:
                 key=keys.attest,
                 pseudonym_secret=keys.pseudonym_secret,
                 max_seconds=parts.max_attestation_seconds,
+                ledger=self.ledger,
+                unnamed_seconds=UNNAMED_SECONDS if parts.changes is not None else None,
             ),
+            ledger=self.ledger,
             nonces=NonceWindow(max_nonces=parts.max_nonces),
             clock=parts.clock,
         )
@@ -123,10 +136,13 @@ class AdapterServer:
             clock=parts.clock,
             imports=_imports(parts, prefixes),
             max_in_flight=parts.max_in_flight,
+            ledger=self.ledger,
         )
         self.authority = authority
         self._connector = parts.connector
         self._replica = parts.replica
+        self._changes = parts.changes
+        self._following: asyncio.Task[None] | None = None
         self._server = HutongServer(parts.server, items_validated_by_servicer=[STREAM_METHOD])
         self._server.add(SERVICE, add_AdapterServiceServicer_to_server, servicer)
         self._server.on_drain(servicer.drain)
@@ -143,15 +159,20 @@ class AdapterServer:
         Raises:
             ServerError: the address cannot be bound or the TLS files not be read.
             FileError: the replica cannot be read.
+            AdapterConfigError: the file of what was issued cannot be used.
         """
-        if self._replica is None:
-            return await self._server.start()
-        await self._replica.start()
-        try:
-            return await self._server.start()
-        except BaseException:
-            await self._replica.stop()
-            raise
+        async with AsyncExitStack() as undo:
+            if self._replica is not None:
+                await self._replica.start()
+                undo.push_async_callback(self._replica.stop)
+            if self.ledger is not None:
+                await self.ledger.start()
+                undo.push_async_callback(self.ledger.close)
+            port = await self._server.start()
+            undo.pop_all()
+        if self.ledger is not None and self._changes is not None:
+            self._following = asyncio.create_task(self._changes.follow(self.ledger))
+        return port
 
     async def stop(self) -> None:
         """Drain, stop, and let go of the platform."""
@@ -166,9 +187,31 @@ class AdapterServer:
             await self._let_go()
 
     async def _let_go(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._following
+        if self._changes is not None:
+            await self._changes.close()
+        if self.ledger is not None:
+            await self.ledger.close()
         if self._replica is not None:
             await self._replica.stop()
         await self._connector.close()
+
+
+def _ledger(parts: AdapterParts, authority: str) -> IssuedLedger | None:
+    if parts.status is None:
+        return None
+    lives = [version.clocks.carried_max_seconds for version in parts.scheme.versions]
+    return IssuedLedger(
+        parts.status,
+        authority=authority,
+        key=parts.keys.attest,
+        pseudonym_secret=parts.keys.pseudonym_secret,
+        max_seconds=min(parts.max_attestation_seconds, max(lives)),
+        clock=parts.clock,
+    )
 
 
 def _imports(parts: AdapterParts, prefixes: tuple[str, ...]) -> ImportPipeline | None:
@@ -218,10 +261,45 @@ def load_adapter(
             max_attestation_seconds=settings.max_attestation_seconds,
             max_in_flight=grpc.max_in_flight,
             max_nonces=settings.max_nonces,
+            status=StatusSettings(
+                path=settings.status.path,
+                bits=settings.status.bits,
+                entries=settings.status.entries,
+                period_seconds=settings.status.period_seconds,
+            ),
+            changes=platform_changes(scheme, settings.platform, clock=clock),
             replica=_replica(settings.hub, anchor, clock),
             clock=clock,
         )
     )
+
+
+def platform_changes(
+    scheme: Scheme,
+    platform: PlatformSettings,
+    *,
+    clock: Callable[[], datetime] = system_clock,
+) -> PlatformChanges | None:
+    """Make what follows the change feed that the scheme names; None: it names none.
+
+    It has a connector of its own, because a call that waits for news may take longer
+    than one that answers a traveller, and must not tell the breaker anything.
+
+    Raises:
+        AdapterConfigError: the connector has no call for it.
+        SchemeError: the connector of the scheme does not load.
+    """
+    path = change_feed_path(scheme)
+    if path is None:
+        return None
+    patient = platform.model_copy(update={"timeout_seconds": CALL_SECONDS, "max_connections": 2})
+    door = platform_connector(scheme, patient, clock=clock)
+    if not isinstance(door, ChangeDoor):
+        raise AdapterConfigError(
+            f"the connector of {scheme.family} has no call for the change feed",
+            fix="give it the method `changes` of adapters.sdk.watching.ChangeDoor",
+        )
+    return PlatformChanges(door, path, scheme, clock=clock)
 
 
 def _replica(

@@ -1,4 +1,4 @@
-"""AdapterService over gRPC: Describe, Query, Import, and QueryStream with coalesced answers.
+"""AdapterService over gRPC: Describe, Query, Import, QueryStream, WatchChanges, CountLive.
 
 On a stream every item is answered on its own, in any order, under its id: sealed
 bytes, or the reason of its refusal. What is ready while a batch of answers is on
@@ -20,8 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 from hutong.v1 import adapter_service_pb2, adapter_service_pb2_grpc, exchange_pb2
 
 from adapters.sdk.errors import QuestionError
+from adapters.sdk.issued import FEWEST_COUNTED
 from adapters.sdk.reports import Deadline
+from adapters.sdk.rules import read_rule
 from gateway.codes.scheme_model import SchemeError
+from gateway.trust.errors import DistrustError
 from gateway.wire.coalesce import BatchWriter, CoalescerClosedError
 from gateway.wire.errors import RpcFailure, item_error
 from gateway.wire.hub_tokens import GRANT_METADATA_KEY
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from adapters.sdk.grants import CallerContext, GrantVerifier
     from adapters.sdk.importing import ImportPipeline
+    from adapters.sdk.issued import IssuedLedger
     from adapters.sdk.pipeline import AnswerPipeline
     from gateway.codes.scheme_model import Scheme
 
@@ -66,6 +70,7 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         clock: now, aware, UTC.
         imports: converts codes of other regions; None: this platform takes none.
         max_in_flight: envelopes being answered at once, over all calls.
+        ledger: the status lists; None: nothing is revoked.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         clock: Callable[[], datetime],
         imports: ImportPipeline | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
+        ledger: IssuedLedger | None = None,
     ) -> None:
         self._authority = authority
         self._prefixes = tuple(prefixes)
@@ -90,6 +96,7 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         self._grants = grants
         self._clock = clock
         self._room = _Room(max_in_flight)
+        self._ledger = ledger
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
@@ -114,6 +121,7 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
             sealing_key_ids=self._sealing_key_ids,
             software_version=_software_version(),
             imports=self._imports is not None and self._imports.is_offered(),
+            watches=self._ledger is not None,
         )
         response.now.FromDatetime(now)
         return response
@@ -146,21 +154,33 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
             )
         return adapter_service_pb2.ImportResponse(envelope=envelope)
 
+    # As of QueryStream: a coroutine that writes through its context.
     async def WatchChanges(  # type: ignore[override]  # noqa: N802 - the schema's name
         self,
-        request: adapter_service_pb2.WatchChangesRequest,  # noqa: ARG002 - nothing is pushed yet
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        request: adapter_service_pb2.WatchChangesRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
-        """Push what is revoked, from what holds now on."""
-        raise RpcFailure("UNIMPLEMENTED", "changes are not pushed")
+        """Push what is revoked, from what holds now on, until the caller goes or we stop."""
+        if self._ledger is None:
+            raise RpcFailure("UNIMPLEMENTED", "this adapter keeps no status list")
+        frames = self._ledger.board.watch(request.heartbeat_seconds, self._draining)
+        async with contextlib.aclosing(frames):
+            async for frame in frames:
+                await context.write(frame)
 
     async def CountLive(  # noqa: N802 - the schema's name
         self,
-        request: adapter_service_pb2.CountLiveRequest,  # noqa: ARG002 - nothing is kept yet
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        request: adapter_service_pb2.CountLiveRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 - open to any hub
     ) -> adapter_service_pb2.CountLiveResponse:
         """Count what a rule would touch."""
-        raise RpcFailure("UNIMPLEMENTED", "nothing is counted")
+        rule = read_rule(request.rule)
+        if rule.issuer != self._authority:
+            raise DistrustError("the rule is about another issuer")
+        counted = FEWEST_COUNTED
+        if self._ledger is not None:
+            counted = await self._ledger.count_live(rule)
+        return adapter_service_pb2.CountLiveResponse(attestations=counted)
 
     # grpc.aio takes a coroutine that writes through its context; the stub types only
     # the generator form.

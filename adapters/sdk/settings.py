@@ -21,6 +21,9 @@ Unknown members are refused, so that a typing error never becomes a default::
     [platform.secrets]
     token = "secrets/token"            # name → file that only its owner may read
 
+    [status]                           # carried attestations, and their revocation
+    path = "issued.db"
+
     [hub]                              # only where codes of other regions are converted
     target = "127.0.0.1:7443"          # whose feed is followed
     ca = "hub-ca.pem"
@@ -91,6 +94,19 @@ class PlatformSettings(SettingsTable):
     """Name of a secret → file that only its owner may read."""
 
 
+class StatusListSettings(SettingsTable):
+    """The status lists, by which what is carried can be revoked."""
+
+    path: Path = Path("issued.db")
+    """SQLite file with what was issued: an HMAC of the document and an entry each."""
+    bits: int = Field(default=1, ge=1, le=2)
+    """Of an entry; 2 tells what is on hold from what is revoked."""
+    entries: int = Field(default=131_072, ge=1024, le=10_000_000)
+    """Of a list; at most half are given out, then the next list is opened."""
+    period_seconds: int = Field(default=3 * 3600, ge=3600, le=24 * 3600)
+    """How long a list is open."""
+
+
 class HubSettings(SettingsTable):
     """The hub whose feed is followed, so that attestations of other regions are believed."""
 
@@ -133,6 +149,7 @@ class AdapterSettings(FileSettings):
     """Nonces remembered, see adapters.sdk.replay."""
     grpc: GrpcSettings = GrpcSettings()
     platform: PlatformSettings
+    status: StatusListSettings = StatusListSettings()
     hub: HubSettings | None = None
     """Absent: this adapter converts no code of another region."""
 
@@ -160,6 +177,7 @@ class AdapterSettings(FileSettings):
                         "secrets": {n: folder / path for n, path in platform.secrets.items()},
                     }
                 ),
+                "status": self.status.model_copy(update={"path": folder / self.status.path}),
                 "hub": hub
                 and hub.model_copy(
                     update={

@@ -91,15 +91,26 @@ class ChongqingConnector:
         self, fields: Mapping[str, str], deadline: Deadline
     ) -> UpstreamReply | OutcomeReport:
         """Ask the catalogue door; see :class:`~adapters.sdk.catalogue.CatalogueDoor`."""
+        return await self._door("/catalogue", fields, deadline)
+
+    async def changes(
+        self, path: str, fields: Mapping[str, str], deadline: Deadline
+    ) -> UpstreamReply | OutcomeReport:
+        """Ask the change feed; see :class:`~adapters.sdk.watching.ChangeDoor`."""
+        return await self._door(path, fields, deadline)
+
+    async def close(self) -> None:
+        """Close the connections to the platform."""
+        await self._upstream.close()
+
+    async def _door(
+        self, path: str, fields: Mapping[str, str], deadline: Deadline
+    ) -> UpstreamReply | OutcomeReport:
         return await self._upstream.request(
             "GET",
-            "/catalogue",
+            path,
             deadline=deadline,
             params=fields,
             headers={"appKey": self._app_key},
             idempotent=True,
         )
-
-    async def close(self) -> None:
-        """Close the connections to the platform."""
-        await self._upstream.close()

@@ -125,6 +125,14 @@ class ShanghaiConnector:
             return OutcomeReport(Outcome.NOT_FOUND)
         return await self._colours.catalogue(fields, deadline)
 
+    async def changes(
+        self, path: str, fields: Mapping[str, str], deadline: Deadline
+    ) -> UpstreamReply | OutcomeReport:
+        """Ask the change feed; see :class:`~adapters.sdk.watching.ChangeDoor`."""
+        if self._colours is None:
+            return OutcomeReport(Outcome.NOT_FOUND)
+        return await self._colours.changes(path, fields, deadline)
+
     async def close(self) -> None:
         """Close the connections to the platform."""
         await self._upstream.close()

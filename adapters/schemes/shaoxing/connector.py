@@ -88,15 +88,26 @@ class ShaoxingConnector:
         self, fields: Mapping[str, str], deadline: Deadline
     ) -> UpstreamReply | OutcomeReport:
         """Ask the catalogue door; see :class:`~adapters.sdk.catalogue.CatalogueDoor`."""
-        password = make_password(self._app_id, self._now(), _CATALOGUE)
-        return await self._upstream.request(
-            "GET",
-            "/catalogue",
-            deadline=deadline,
-            params={"appId": self._app_id, "password": password, **fields},
-            idempotent=True,
-        )
+        return await self._door("/catalogue", fields, deadline)
+
+    async def changes(
+        self, path: str, fields: Mapping[str, str], deadline: Deadline
+    ) -> UpstreamReply | OutcomeReport:
+        """Ask the change feed; see :class:`~adapters.sdk.watching.ChangeDoor`."""
+        return await self._door(path, fields, deadline)
 
     async def close(self) -> None:
         """Close the connections to the platform."""
         await self._upstream.close()
+
+    async def _door(
+        self, path: str, fields: Mapping[str, str], deadline: Deadline
+    ) -> UpstreamReply | OutcomeReport:
+        password = make_password(self._app_id, self._now(), _CATALOGUE)
+        return await self._upstream.request(
+            "GET",
+            path,
+            deadline=deadline,
+            params={"appId": self._app_id, "password": password, **fields},
+            idempotent=True,
+        )

@@ -125,22 +125,13 @@ class ProvincialConnector:
 
         Its answer is no envelope of the gateway, but its refusal is one.
         """
-        refused: Secrets | None = None
-        try:
-            while True:
-                secrets = await self._living_secrets(deadline, refused)
-                if isinstance(secrets, OutcomeReport):
-                    return secrets
-                reply = await self._send(_CATALOGUE, secrets.request, deadline, dict(fields))
-                if isinstance(reply, OutcomeReport) or b'"takenAt"' in reply.body:
-                    return reply
-                envelope = parse_envelope(reply.body)
-                if envelope.code not in SECRET_REFUSED or refused is not None:
-                    return _refusal(envelope)
-                refused = secrets
-        except UnreadableError as error:
-            _log.warning("platform_answer_unreadable", why=str(error))
-            return OutcomeReport(Outcome.SOURCE_UNPARSABLE)
+        return await self._door(_CATALOGUE, b'"takenAt"', fields, deadline)
+
+    async def changes(
+        self, path: str, fields: Mapping[str, str], deadline: Deadline
+    ) -> UpstreamReply | OutcomeReport:
+        """Ask the change feed; see :class:`~adapters.sdk.watching.ChangeDoor`."""
+        return await self._door(path, b'"next"', fields, deadline)
 
     def interpret(self, body: bytes) -> Fetched:
         """Read the reply to a query; see :class:`~adapters.sdk.interpreting.Interpreter`."""
@@ -170,6 +161,27 @@ class ProvincialConnector:
             if envelope.code not in SECRET_REFUSED or refused is not None:
                 return _refusal(envelope)
             refused = secrets
+
+    async def _door(
+        self, path: str, mark: bytes, fields: Mapping[str, str], deadline: Deadline
+    ) -> UpstreamReply | OutcomeReport:
+        """Ask a door whose answer bears a mark and is no envelope of the gateway."""
+        refused: Secrets | None = None
+        try:
+            while True:
+                secrets = await self._living_secrets(deadline, refused)
+                if isinstance(secrets, OutcomeReport):
+                    return secrets
+                reply = await self._send(path, secrets.request, deadline, dict(fields))
+                if isinstance(reply, OutcomeReport) or mark in reply.body:
+                    return reply
+                envelope = parse_envelope(reply.body)
+                if envelope.code not in SECRET_REFUSED or refused is not None:
+                    return _refusal(envelope)
+                refused = secrets
+        except UnreadableError as error:
+            _log.warning("platform_answer_unreadable", why=str(error))
+            return OutcomeReport(Outcome.SOURCE_UNPARSABLE)
 
     async def _living_secrets(
         self, deadline: Deadline, refused: Secrets | None
