@@ -8,6 +8,7 @@ from conformance_tests.model import Role
 from conformance_tests.roles.adapter import AdapterBench
 from conformance_tests.roles.hub import HubBench
 from conformance_tests.roles.issuer import IssuerBench
+from conformance_tests.roles.verifier import VerifierBench
 
 if TYPE_CHECKING:
     from conformance_tests.profile import Profile
@@ -24,5 +25,6 @@ def open_bench(profile: Profile) -> Bench:
         Role.ADAPTER: AdapterBench,
         Role.HUB: HubBench,
         Role.ISSUER: IssuerBench,
+        Role.VERIFIER: VerifierBench,
     }
     return benches[profile.role](profile)

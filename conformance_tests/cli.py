@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -29,6 +29,9 @@ from conformance_tests.registry import (
 )
 from conformance_tests.runner import run_cases
 from conformance_tests.selftest import Proof, prove_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # The option parser leaves with 2 for a wrong command line, which here means that
 # the suite could not run; its own class is the one place to say otherwise.
@@ -92,9 +95,10 @@ def explain(
             _out.print(f"[bold]{case.id}[/]  {case.title}")
             for each in case.requirements:
                 _out.print(f"  {each}: {requirements[each].text}")
+            if case.given:
+                _out.print(f"  in a world with: {_shown(case.given)}")
             if case.change:
-                changes = ", ".join(f"{path} = {value}" for path, value in case.change.items())
-                _out.print(f"  differs from the sound exchange in: {changes}")
+                _out.print(f"  differs from the sound exchange in: {_shown(case.change)}")
             _out.print(f"  expects: {_expected(case)}")
             caught = [fault.name for fault in load_faults() if name in fault.fails]
             _out.print(f"  proven by the faults: {', '.join(caught)}")
@@ -113,11 +117,17 @@ def explain(
     _fail(f"nothing is called {name}; `hutong-conformance list` shows the checks")
 
 
+def _shown(properties: Mapping[str, Any]) -> str:
+    """Properties of an exchange, in words."""
+    return ", ".join(f"{path} = {value}" for path, value in properties.items())
+
+
 def _expected(case: Case) -> str:
     """What a case expects, in words."""
     refused = case.expect.get("refused")
     if refused is not None:
-        return f"refused with {' or '.join(refused['codes'])}, {' or '.join(refused['reasons'])}"
+        codes = f"{' or '.join(refused['codes'])}, " if "codes" in refused else ""
+        return f"refused with {codes}{' or '.join(refused['reasons'])}"
     for kind in ("level", "outcome", "refusal"):
         if f"{kind}s" in case.expect:
             return f"the {kind} {' or '.join(case.expect[f'{kind}s'])}"

@@ -16,6 +16,7 @@ class Role(StrEnum):
     ADAPTER = "adapter"
     HUB = "hub"
     ISSUER = "issuer"
+    VERIFIER = "verifier"
 
 
 class Severity(StrEnum):
@@ -66,6 +67,7 @@ class Case:
         requirements: ids of docs/spec.
         severity: MUST or SHOULD.
         needs: capabilities of the profile without which it does not apply.
+        given: properties of the exchange that its sound twin has too.
         change: what differs from the sound exchange, as dotted paths; empty
             for a positive case.
         scenario: name of a coded scenario instead of a single exchange.
@@ -78,6 +80,7 @@ class Case:
     requirements: tuple[str, ...]
     severity: Severity = Severity.MUST
     needs: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
     change: Mapping[str, Any] = field(default_factory=dict)
     scenario: str | None = None
     expect: Mapping[str, Any] = field(default_factory=dict)

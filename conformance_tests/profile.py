@@ -51,7 +51,7 @@ class Profile:
 
     Attributes:
         role: what is under test.
-        target: ``host:port`` of its gRPC door.
+        target: ``host:port`` of its gRPC door; of a verifier, the command of its harness.
         folder: what relative paths are relative to.
         entries: everything else, as written.
         capabilities: what it declares.
@@ -132,9 +132,7 @@ def load_profile(path: Path, *, role: Role | None = None, target: str | None = N
         raise ProfileError(f"`role` must be one of {', '.join(Role)}")
     if role is not None and entries.get("role", role) != role:
         raise ProfileError(f"the profile is for the role {entries['role']}")
-    address = target or entries.get("target")
-    if not isinstance(address, str) or ":" not in address:
-        raise ProfileError("`target` must be host:port; give --target or add it")
+    address = _address(Role(named), target, entries)
     declared = entries.get("capabilities", [])
     if not isinstance(declared, list):
         raise ProfileError("`capabilities` must be a list")
@@ -145,3 +143,15 @@ def load_profile(path: Path, *, role: Role | None = None, target: str | None = N
         entries=entries,
         capabilities=frozenset(map(str, declared)),
     )
+
+
+def _address(role: Role, given: str | None, entries: Mapping[str, Any]) -> str:
+    if role is Role.VERIFIER:
+        command = given or entries.get("harness")
+        if not isinstance(command, str) or not command.strip():
+            raise ProfileError("`harness` must be a command; give --target or add it")
+        return command
+    address = given or entries.get("target")
+    if not isinstance(address, str) or ":" not in address:
+        raise ProfileError("`target` must be host:port; give --target or add it")
+    return address

@@ -77,6 +77,7 @@ def load_cases(role: Role | None = None) -> list[Case]:
             requirements=tuple(entry["requirements"]),
             severity=Severity(entry.get("severity", "must")),
             needs=tuple(entry.get("needs", ())),
+            given=entry.get("given", {}),
             change=entry.get("change", {}),
             scenario=entry.get("scenario"),
             expect=entry.get("expect", {}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from google.protobuf import any_pb2
 from google.rpc import code_pb2 as rpc_code_pb2
@@ -15,6 +15,50 @@ if TYPE_CHECKING:
 
     import grpc
     from jwcrypto import jwk
+
+
+class Switch(str):
+    """The name of a fault, which notes the names it is held against.
+
+    A peer asks at every place that a fault would change: ``self.fault == "a-fault"``.
+    What was never asked about during a check cannot change it.
+
+    Attributes:
+        asked: names it was held against since they were last taken.
+    """
+
+    __slots__ = ("asked",)
+
+    asked: set[str]
+
+    def __new__(cls, name: str) -> Self:
+        """Make a switch that has noted nothing."""
+        made = super().__new__(cls, name)
+        made.asked = set()
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        """Note the name."""
+        self.asked.add(str(other))
+        return str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        """Note the name."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Refuse: a look-up by hash would pass unnoticed.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a fault is compared, one name at a time")
+
+    def take(self) -> frozenset[str]:
+        """Return what was noted, and forget it."""
+        noted = frozenset(self.asked)
+        self.asked.clear()
+        return noted
 
 
 class RefusedError(Exception):

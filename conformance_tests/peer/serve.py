@@ -39,6 +39,12 @@ async def serve_peer(
         fault: name in ``faults.yaml``; empty for a sound peer.
         port: gRPC port on 127.0.0.1; 0 for a free one.
     """
+    if role is Role.VERIFIER:
+        # A library: nothing is served, and the suite asks it in its own process.
+        path = folder / "profile.yaml"
+        path.write_text("role: verifier\nharness: reference\n", encoding="utf-8")
+        yield path
+        return
     server = grpc.aio.server(options=_OPTIONS)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     target = f"127.0.0.1:{bound}"

@@ -1,0 +1,297 @@
+"""The reference verifier's copy of the feed, from ``docs/spec/feed.md``."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from conformance_tests.crypto import b64, unb64
+from conformance_tests.peer.verifier_jose import (
+    VerifierError,
+    algorithm_of,
+    is_signed,
+    parsed,
+    thumbprint,
+)
+
+LEEWAY_SECONDS = 60
+ZERO = b64(bytes(32))
+_MARK = {"iss", "seq", "digest", "iat"}
+_CLAIMS = {
+    "hutong-feed-entry+jwt": {"iss", "seq", "prev", "iat", "kind", "subject", "body"},
+    "hutong-feed-head+jwt": _MARK,
+    "hutong-feed-manifest+jwt": _MARK | {"count", "entries", "floor", "tombstones"},
+}
+_STATEMENTS = {"scheme", "policy"}
+_KNOWN = _STATEMENTS | {"authority", "distrust", "status", "rehearsal", "notice", "superior"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A verified entry."""
+
+    claims: dict[str, Any]
+    digest: str
+
+    @property
+    def sequence(self) -> int:
+        """Its number."""
+        return int(self.claims["seq"])
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What a later entry supersedes."""
+        return self.claims["kind"], self.claims["subject"]
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether it is a tombstone."""
+        return set(self.claims["body"]) == {"withdrawn"}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a reader holds; replaced as a whole."""
+
+    sequence: int = 0
+    digest: str = ZERO
+    as_of: int = 0
+    newest: dict[tuple[str, str], Entry] = field(default_factory=dict)
+
+    def live(self) -> list[Entry]:
+        """What is in force, in order."""
+        kept = (entry for entry in self.newest.values() if not entry.is_withdrawn)
+        return sorted(kept, key=lambda entry: entry.sequence)
+
+    def body(self, kind: str, subject: str) -> dict[str, Any] | None:
+        """The body in force; None: there is none."""
+        found = self.newest.get((kind, subject))
+        return None if found is None or found.is_withdrawn else found.claims["body"]
+
+
+def listed(entries: list[Entry]) -> str:
+    """The digest over the digests of entries."""
+    return b64(hashlib.sha256(b"".join(unb64(entry.digest) for entry in entries)).digest())
+
+
+@dataclass(slots=True)
+class ReferenceReplica:
+    """Takes steps of a feed in, or refuses them and stays what it was."""
+
+    anchor: dict[str, Any]
+    fault: str = ""
+    state: State = field(default_factory=State)
+
+    def take(self, step: dict[str, Any], now: int) -> None:
+        """Take one step in.
+
+        Raises:
+            VerifierError: why not.
+        """
+        try:
+            if "snapshot" in step:
+                self._snapshot(step["snapshot"], now)
+            elif "head" in step:
+                self._head(step["head"], now)
+            else:
+                for token in step["entries"]:
+                    self._next(self._entry(token, now))
+        except (KeyError, TypeError, ValueError) as error:
+            raise VerifierError("FEED_MALFORMED") from error
+
+    # -- tokens -----------------------------------------------------------------
+
+    def _read(self, token: str, typ: str, now: int) -> dict[str, Any]:
+        header, claims = parsed(token)
+        if set(header) != {"alg", "kid", "typ"} or header["typ"] != typ:
+            raise VerifierError("FEED_MALFORMED")
+        uses = {"feed", "token"} if self.fault == "any-anchor-key" else {"feed"}
+        keys = {key["jwk"]["kid"]: key["jwk"] for key in self.anchor["keys"] if key["use"] in uses}
+        key = keys.get(header["kid"])
+        if key is None or not is_signed(token, key):
+            entry, mark = typ == "hutong-feed-entry+jwt", typ != "hutong-feed-entry+jwt"
+            ignored = (entry and self.fault == "entry-signature-ignored") or (
+                mark
+                and self.fault == f"{typ.split('-')[2].split('+', maxsplit=1)[0]}-signature-ignored"
+            )
+            if not ignored:
+                raise VerifierError("FEED_SIGNATURE")
+        if set(claims) != _CLAIMS[typ]:
+            raise VerifierError("FEED_MALFORMED")
+        if claims["iss"] != self.anchor["hub"] and self.fault != "hub-ignored":
+            raise VerifierError("FEED_SIGNATURE")
+        if claims["iat"] > now + LEEWAY_SECONDS and self.fault != f"future-{_name(typ)}-accepted":
+            raise VerifierError("FEED_FROM_FUTURE")
+        return claims
+
+    def _entry(self, token: str, now: int) -> Entry:
+        claims = self._read(token, "hutong-feed-entry+jwt", now)
+        return Entry(claims, b64(hashlib.sha256(token.encode()).digest()))
+
+    # -- steps ------------------------------------------------------------------
+
+    def _next(self, entry: Entry) -> None:
+        state = self.state
+        if entry.sequence <= state.sequence:
+            held = entry.sequence == state.sequence
+            if held and entry.digest == state.digest:
+                return
+            if held and self.fault == "second-entry-accepted":
+                self._put(entry)
+                return
+            if self.fault == "old-entry-skipped":
+                return
+            raise VerifierError("FEED_FORK" if held else self._older(entry))
+        if entry.sequence > state.sequence + 1 and self.fault != "gap-accepted":
+            raise VerifierError("FEED_GAP")
+        follows = entry.claims["prev"] == state.digest or self.fault == "previous-ignored"
+        if not follows and self.fault != "gap-accepted":
+            raise VerifierError("FEED_FORK")
+        self._put(entry)
+
+    def _older(self, entry: Entry) -> str:
+        other = any(held.sequence == entry.sequence for held in self.state.newest.values())
+        return "FEED_FORK" if other else "FEED_ROLLED_BACK"
+
+    def _put(self, entry: Entry) -> None:
+        state = self.state
+        newest = {**state.newest, entry.place: entry}
+        if entry.is_withdrawn and self.fault == "withdrawal-ignored":
+            newest = state.newest
+        if self.fault == "superseded-kept" and entry.place in state.newest:
+            newest[entry.place[0], f"{entry.sequence} {entry.place[1]}"] = entry
+            newest[entry.place] = state.newest[entry.place]
+        after = State(entry.sequence, entry.digest, max(state.as_of, entry.claims["iat"]), newest)
+        if self.fault == "refusal-changes-state":
+            self.state = after
+        self._check(entry, newest)
+        self.state = after
+
+    def _head(self, token: str, now: int) -> None:
+        claims = self._read(token, "hutong-feed-head+jwt", now)
+        state = self.state
+        if claims["seq"] < state.sequence and self.fault != "older-head-accepted":
+            raise VerifierError("FEED_ROLLED_BACK")
+        if claims["seq"] > state.sequence and self.fault != "head-ahead-accepted":
+            raise VerifierError("FEED_GAP")
+        same = claims["seq"] == state.sequence
+        if same and claims["digest"] != state.digest and self.fault != "second-head-accepted":
+            raise VerifierError("FEED_FORK")
+        if self.fault != "head-does-not-vouch":
+            self.state = replace(state, as_of=max(state.as_of, claims["iat"]))
+
+    def _snapshot(self, snapshot: dict[str, Any], now: int) -> None:
+        claims = self._read(snapshot["manifest"], "hutong-feed-manifest+jwt", now)
+        held = self.state
+        if claims["seq"] < held.sequence and self.fault != "older-snapshot-accepted":
+            raise VerifierError("FEED_ROLLED_BACK")
+        entries = [self._entry(token, now) for token in snapshot["entries"]]
+        newest = {entry.place: entry for entry in entries}
+        new = State(claims["seq"], claims["digest"], max(held.as_of, claims["iat"]), newest)
+        stones = [entry for entry in entries if entry.is_withdrawn]
+        if len(newest) != len(entries) or [e.sequence for e in entries] != sorted(
+            {e.sequence for e in entries}
+        ):
+            raise VerifierError("FEED_MALFORMED")
+        counted = entries if self.fault == "tombstones-counted" else new.live()
+        fixed = (claims["count"], claims["entries"]) == (len(counted), listed(counted))
+        if not fixed and self.fault != "manifest-list-ignored":
+            raise VerifierError("FEED_MALFORMED")
+        if claims["tombstones"] != listed(stones) and self.fault != "tombstones-ignored":
+            raise VerifierError("FEED_MALFORMED")
+        end = entries[-1] if entries else None
+        ends = end is not None and (end.sequence, end.digest) == (new.sequence, new.digest)
+        if not ends and new.sequence > claims["floor"] and self.fault != "manifest-end-ignored":
+            raise VerifierError("FEED_MALFORMED")
+        self._agree(held, new, claims["floor"])
+        for entry in sorted(entries, key=lambda each: each.claims["kind"] != "authority"):
+            self._check(entry, newest)
+        self.state = new
+
+    def _agree(self, held: State, new: State, floor: int) -> None:
+        """Two histories never mix."""
+        if self.fault == "other-history-accepted":
+            return
+        known = {entry.digest for entry in held.newest.values()}
+        for place, entry in held.newest.items():
+            after = new.newest.get(place)
+            if after is None:
+                forgotten = held.sequence < floor and self.fault != "floor-ignored"
+                if not (forgotten or entry.is_withdrawn or self.fault == "left-out-accepted"):
+                    raise VerifierError("FEED_FORK")
+            elif after.sequence <= held.sequence and after.digest not in known:
+                raise VerifierError("FEED_FORK")
+        for place, after in new.newest.items():
+            if place not in held.newest and after.sequence <= held.sequence:
+                raise VerifierError("FEED_FORK")
+
+    # -- what has to hold among live entries ---------------------------------------
+
+    def _check(self, entry: Entry, newest: dict[tuple[str, str], Entry]) -> None:
+        kind, subject = entry.place
+        body = entry.claims["body"]
+        if kind not in _KNOWN:
+            if self.fault == "unknown-kind-refused":
+                raise VerifierError("FEED_UNSUPPORTED")
+            if body.get("critical") is True and self.fault != "critical-ignored":
+                raise VerifierError("FEED_UNSUPPORTED")
+            return
+        if entry.is_withdrawn:
+            return
+        if kind == "authority":
+            self._check_authority(subject, body, newest)
+        elif kind in _STATEMENTS:
+            self._check_statement(entry, newest)
+
+    def _check_authority(
+        self, subject: str, body: dict[str, Any], newest: dict[tuple[str, str], Entry]
+    ) -> None:
+        if body["urn"] != subject and self.fault != "subject-ignored":
+            raise VerifierError("FEED_MALFORMED")
+        for key in body["keys"]:
+            if key["jwk"]["kid"] != thumbprint(key["jwk"]) and self.fault != "thumbprint-ignored":
+                raise VerifierError("FEED_MALFORMED")
+        for (kind, other), entry in newest.items():
+            active = kind == "authority" and other != subject and not entry.is_withdrawn
+            theirs = entry.claims["body"].get("prefixes", []) if active else []
+            if set(theirs) & set(body["prefixes"]) and self.fault != "prefix-shared":
+                raise VerifierError("FEED_MALFORMED")
+
+    def _check_statement(self, entry: Entry, newest: dict[tuple[str, str], Entry]) -> None:
+        if self.fault == "policies-refused":
+            raise VerifierError("FEED_UNSUPPORTED")
+        if self.fault == "unsigned-taken" and "statement" not in entry.claims["body"]:
+            return
+        if set(entry.claims["body"]) != {"statement"}:
+            raise VerifierError("FEED_MALFORMED")
+        token = entry.claims["body"]["statement"]
+        header, claims = parsed(token)
+        found = newest.get(("authority", claims["iss"]))
+        if found is None:
+            raise VerifierError("FEED_MALFORMED")
+        authority = found.claims["body"]
+        keys = [
+            key
+            for key in authority["keys"]
+            if key["jwk"]["kid"] == header["kid"]
+            and (key["use"] == "state" or self.fault == "statement-use-ignored")
+        ]
+        unsigned = not keys or not is_signed(token, keys[0]["jwk"])
+        if unsigned and self.fault != "statement-signature-ignored":
+            raise VerifierError("FEED_MALFORMED")
+        if keys and algorithm_of(keys[0]["jwk"]) != header["alg"]:
+            raise VerifierError("FEED_MALFORMED")
+        region = str(claims["body"].get("region", claims["iss"].rpartition(":")[2]))
+        own = region.startswith(tuple(authority["prefixes"]))
+        if not own and self.fault != "statement-for-others":
+            raise VerifierError("FEED_MALFORMED")
+        before = self.state.newest.get(entry.place)
+        if before is not None and not before.is_withdrawn:
+            older = parsed(before.claims["body"]["statement"])[1]["iat"]
+            if claims["iat"] < older and self.fault != "older-statement-accepted":
+                raise VerifierError("FEED_ROLLED_BACK")
+
+
+def _name(typ: str) -> str:
+    return typ.split("-")[2].split("+", maxsplit=1)[0]

@@ -1,0 +1,126 @@
+"""From a plan to a request: the hub's chain, its way to the reader, the attestation.
+
+A request is what a harness gets on its standard input (docs/spec/verifier.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from conformance_tests.vectors.chain import Chain
+from conformance_tests.vectors.keys import vector_key
+from conformance_tests.vectors.lists import at_hand, status_entry
+from conformance_tests.vectors.plan import CITY, DAY, HOUR, HUB, NEIGHBOUR, NOW, VerifierPlan
+from conformance_tests.vectors.stories import tell
+from conformance_tests.vectors.tokens import NONCE, OTHER_NONCE, attestation, key_of, put
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FEED_KEY = "hub/feed"
+FOUNDED = NOW - 60 * DAY
+"""When the hub and its regions began."""
+_TIMES = {"not_before", "not_after", "published_at", "tainted_from", "revoked_at"}
+_RULE_TIMES = {"signed_from", "signed_until"}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A request and what the reader must hold after it.
+
+    Attributes:
+        request: without an id.
+        sequence: number of the newest entry that it holds.
+        live: digest over the digests of its live entries.
+        as_of: when the hub last vouched for that; None: not asked here.
+        refused: the step of the feed that must be refused; None: every one is sound.
+    """
+
+    request: dict[str, Any] = field(repr=False)
+    sequence: int
+    live: str
+    as_of: int | None
+    refused: int | None
+
+
+def anchor() -> dict[str, Any]:
+    """The trust anchor of every world."""
+    keys = [("feed", FEED_KEY), ("token", "hub/token")]
+    return {
+        "hub": HUB,
+        "keys": [{"use": use, "jwk": vector_key(name).public} for use, name in keys],
+    }
+
+
+def at(offset: int) -> int:
+    """A moment of the world, from seconds beside its present."""
+    return NOW + offset
+
+
+def member_key(use: str, name: str, change: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A key object of a record; the times of a change are seconds from the present."""
+    jwk: dict[str, Any] = dict(key_of(name).public)
+    if use == "seal":
+        jwk["alg"] = "ECDH-ES"
+    moved = {
+        member: at(value) if member in _TIMES and value is not None else value
+        for member, value in (change or {}).items()
+    }
+    return put({"use": use, "jwk": jwk, "not_before": FOUNDED}, moved)
+
+
+def record(urn: str, name: str, plan: VerifierPlan | None = None) -> dict[str, Any]:
+    """The record of a region, as the feed carries it."""
+    code = urn.rpartition(":")[2].removesuffix("00")
+    attest = member_key("attest", f"{name}/attest", plan.key if plan else None)
+    body = {
+        "urn": urn,
+        "kind": "region",
+        "name_zh": "",
+        "name_en": name.capitalize(),
+        "prefixes": [code],
+        "endpoint": "127.0.0.1:1",
+        "keys": [
+            attest,
+            member_key("attest", f"{name}/attest-ed25519"),
+            *(member_key(use, f"{name}/{use}") for use in ("state", "authenticate", "seal")),
+        ],
+        "state": "active",
+        "max_attestation_seconds": 86_400,
+    }
+    return put(body, plan.city) if plan else body
+
+
+def chain_of(plan: VerifierPlan) -> Chain:
+    """The hub's log up to the world's present."""
+    chain = Chain(HUB, vector_key(FEED_KEY))
+    chain.append("authority", NEIGHBOUR, record(NEIGHBOUR, "neighbour"), FOUNDED)
+    chain.append("authority", CITY, record(CITY, "city"), FOUNDED + HOUR)
+    chain.append("authority", CITY, record(CITY, "city", plan), at(-2 * HOUR))
+    if plan.status is not None:
+        chain.append("status", *status_entry(plan), at(-HOUR))
+    if plan.distrust is not None:
+        rule = {"issuer": CITY, "signed_from": -HOUR, **plan.distrust}
+        moved = {name: at(value) if name in _RULE_TIMES else value for name, value in rule.items()}
+        body = {"rule": put(moved, {}), "reason": "a key was copied", "decided_at": at(-300)}
+        chain.append("distrust", "d-1", body, at(-300))
+        if plan.distrust_withdrawn:
+            chain.append("distrust", "d-1", {"withdrawn": {"reason": "an error"}}, at(-200))
+    return chain
+
+
+def build(plan: VerifierPlan) -> World:
+    """Write the request of a plan."""
+    told = tell(plan, chain_of(plan))
+    request: dict[str, Any] = {"now": at(plan.now), "anchor": anchor(), "feed": told.steps}
+    if plan.token:
+        request |= {
+            "token": attestation(plan).token,
+            "audience": f"urn:hutong:region:{plan.audience}",
+        }
+    if plan.asked:
+        request["nonce"] = NONCE if plan.asked == "same" else OTHER_NONCE
+    if plan.status is not None:
+        request["lists"] = at_hand(plan)
+    return World(request, told.sequence, told.live, told.as_of, told.refused)
