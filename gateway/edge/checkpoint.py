@@ -31,6 +31,7 @@ from gateway.edge.batch import CONCURRENT_ROWS, run_batch
 from gateway.edge.client import ExchangeClient
 from gateway.edge.convert import Converter
 from gateway.edge.decide import Pipeline
+from gateway.edge.federation import FederatedTrust
 from gateway.edge.files import read_bounded
 from gateway.edge.images import read_code_from_image
 from gateway.edge.importing import ImportClient
@@ -95,6 +96,14 @@ class Checkpoint:
         self._clock = clock
         self._store = ReplicaStore(settings.replica_file, anchor)
         self._cache = VerifiedTokenCache()
+        self._trust = FederatedTrust(
+            self._store,
+            anchor.hub,
+            settings.state_dir,
+            clock=clock,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            on_change=self._cache.clear,
+        )
         self._view: TrustView | None = None
         self._follower: FeedFollower | None = None
         self._pipeline: Pipeline | None = None
@@ -272,6 +281,7 @@ class Checkpoint:
         """
         if self._follower is not None:
             await self._follower.refresh()
+            await self._trust.refresh()
 
     async def refresh_if_stale(self) -> None:
         """Refresh trust older than a minute; an unreachable hub is no error here.
@@ -333,8 +343,10 @@ class Checkpoint:
             self._store,
             clock=self._clock,
             heartbeat_seconds=settings.heartbeat_seconds,
-            on_change=self._cache.clear,
+            on_change=self._feed_changed,
         )
+        self._trust.start(FeedServiceStub(channel), follow=follow)
+        stack.push_async_callback(self._trust.close)
         if follow:
             task = asyncio.create_task(self._follower.run())
             stack.push_async_callback(_cancel, task)
@@ -372,11 +384,18 @@ class Checkpoint:
         )
         return client
 
+    def _age_of(self, now: datetime, origin: str) -> int | None:
+        return self._trust.tree.age_seconds(now, origin)
+
+    def _feed_changed(self) -> None:
+        self._cache.clear()
+        self._trust.tree.update()
+
     def _trust_view(self) -> TrustView:
-        bundle = self._store.bundle
+        bundle = self._trust.bundle
         if self._view is None or self._view.bundle is not bundle:
             self._cache.clear()
-            self._view = TrustView(bundle, self.settings.region, self._cache)
+            self._view = TrustView(bundle, self.settings.region, self._cache, age_of=self._age_of)
         return self._view
 
     def _ready(self) -> Pipeline:

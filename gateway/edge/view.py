@@ -15,10 +15,14 @@ import structlog
 
 from gateway.attestation import AttestationVerifier
 from gateway.edge.identify import SchemeIndex
+from gateway.edge.revocation import RevocationView, StatusLists
 from gateway.errors import HutongError
 from gateway.recognition import load_policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from gateway.attestation import VerifiedTokenCache
     from gateway.recognition import Policy
     from gateway.trust import TrustBundle
@@ -33,12 +37,37 @@ class TrustView:
         bundle: what the feed says.
         region: six digits of the division this checkpoint stands in.
         cache: verified tokens; the caller clears it when trust changes.
+        lists: status lists held here; None: none are, and what names one is unknown.
+        age_of: age of the oldest word that trust in a region rests on, where hubs
+            stand above hubs; None: one hub's word is all there is.
     """
 
-    def __init__(self, bundle: TrustBundle, region: str, cache: VerifiedTokenCache) -> None:
+    def __init__(
+        self,
+        bundle: TrustBundle,
+        region: str,
+        cache: VerifiedTokenCache,
+        lists: StatusLists | None = None,
+        *,
+        age_of: Callable[[datetime, str], int | None] | None = None,
+    ) -> None:
         self.bundle = bundle
+        self._age_of = age_of
         self._region = region
         self.verifier = AttestationVerifier(bundle, cache=cache)
+        self.revocations = RevocationView(bundle, lists or StatusLists(None))
+
+    def trust_seconds(self, now: datetime, origin: str | None, own: int | None) -> int | None:
+        """Return the age of trust in an origin: of its hub's word, and of those above.
+
+        Args:
+            now: the clock.
+            origin: six digits; None: not known, so the own hub's word counts.
+            own: age of the own hub's word.
+        """
+        if self._age_of is None or origin is None:
+            return own
+        return self._age_of(now, origin)
 
     @cached_property
     def schemes(self) -> SchemeIndex:
