@@ -55,10 +55,10 @@ if TYPE_CHECKING:
     from gateway.trust.hub_places import HubPlace
     from gateway.trust.keys import MemberKey
 
-HEARTBEAT_SECONDS: Final = 5
+HEARTBEAT_SECONDS: Final = 2
 """Longest silence between hubs: three hops stay well under a reader's patience."""
 
-CONNECTED_SECONDS: Final = 3 * HEARTBEAT_SECONDS
+CONNECTED_SECONDS: Final = 5 * HEARTBEAT_SECONDS
 """A hub whose newest word is older than this is not reached, whatever the line says."""
 
 LOOK_SECONDS: Final = 2.0

@@ -95,7 +95,8 @@ class FeedService:
             for frame in in_frames(missing):
                 yield entries_frame(frame)
             # At once, so that a reader who lacks nothing knows how old that is.
-            yield self._head(feed)
+            if head := self._head(feed):
+                yield head
             silence = HEARTBEAT_SHARE * (request.heartbeat_seconds or DEFAULT_HEARTBEAT_SECONDS)
             async for response in self._follow(feed, watcher, silence):
                 yield response
@@ -147,11 +148,14 @@ class FeedService:
                 return
             elif watcher.is_closed:
                 raise RegistryError("the hub is stopping", code="SHUTTING_DOWN")
-            else:
-                yield self._head(feed)
+            elif head := self._head(feed):
+                yield head
 
     def _head(self, feed: ServedFeed) -> bytes:
         token = feed.head()
+        if not token:
+            # Another hub's, whose entries came faster than its heads: one is on its way.
+            return b""
         known = self._heads.get(feed.hub)
         if known is None or known[0] != token:
             known = self._heads[feed.hub] = (

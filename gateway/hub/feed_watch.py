@@ -73,7 +73,7 @@ class ServedFeed(Protocol):
         ...
 
     def head(self) -> str:
-        """Return the newest signed head."""
+        """Return the newest signed head; empty: none fits the newest entry yet."""
         ...
 
     def snapshot(self) -> Snapshot:

@@ -123,12 +123,6 @@ class RelayedFeed:
             return ""
         return self._head[1]
 
-    def newest(self) -> str:
-        """Return the newest entry: a reader who holds it takes it as a sign of life."""
-        if self._tail:
-            return self._tail[-1]
-        return self._snapshot.entries[-1] if self._snapshot and self._snapshot.entries else ""
-
     def snapshot(self) -> Snapshot:
         """Return the last snapshot as signed; what came after it, Watch sends."""
         return self._snapshot or Snapshot("", ())
