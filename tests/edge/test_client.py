@@ -98,7 +98,7 @@ async def test_regions_and_purposes_do_not_share_an_envelope(tmp_path: Path) -> 
                 LocalCode("x"),
                 purpose=exchange_pb2.PURPOSE_HOLDER,
                 use=ONLINE,
-                timeout_seconds=5,
+                timeout_seconds=30,
             ),
         )
         assert [message.envelopes for message in world.hub.messages] == [3]
@@ -111,7 +111,7 @@ async def test_the_largest_questions_fit_their_envelopes(tmp_path: Path) -> None
         answers = await asyncio.gather(
             *(
                 world.client.ask(
-                    HANGZHOU, largest, purpose=CHECKPOINT, use=ONLINE, timeout_seconds=5
+                    HANGZHOU, largest, purpose=CHECKPOINT, use=ONLINE, timeout_seconds=30
                 )
                 for _ in range(64)
             )

@@ -79,7 +79,7 @@ async def convert(converter: Converter, **changes: Any) -> Conversion:
         "declarations": NO,
         "origin": HANGZHOU,
         "destination": GUANGZHOU,
-        "timeout_seconds": 5,
+        "timeout_seconds": 30,
     }
     return await converter.convert(DOCUMENT, **(asked | changes))
 

@@ -41,7 +41,7 @@ DOCUMENT = Document(DocumentType.RESIDENT_IDENTITY_CARD, PERSON)
 
 async def ask(world: World, shown: Any = None, origin: str | None = None) -> Result:
     return await world.pipeline.ask(
-        hangzhou_qr() if shown is None else shown, origin=origin, timeout_seconds=5
+        hangzhou_qr() if shown is None else shown, origin=origin, timeout_seconds=30
     )
 
 
@@ -328,7 +328,7 @@ async def test_a_local_code_cannot_be_verified_offline(tmp_path: Path) -> None:
 
 async def test_a_fetched_attestation_is_admitted_later_offline(tmp_path: Path) -> None:
     async with edge_world(tmp_path) as world:
-        token, result = await world.pipeline.fetch(hangzhou_qr(), origin=None, timeout_seconds=5)
+        token, result = await world.pipeline.fetch(hangzhou_qr(), origin=None, timeout_seconds=30)
         assert token is not None
         assert result.is_admitted
         assert (tmp_path / "decisions.jsonl").read_bytes() == b""
@@ -338,12 +338,12 @@ async def test_a_fetched_attestation_is_admitted_later_offline(tmp_path: Path) -
 async def test_where_there_is_no_level_there_is_nothing_to_carry(tmp_path: Path) -> None:
     async with edge_world(tmp_path) as world:
         world.hub.default = Outcome.NOT_APPLIED
-        token, result = await world.pipeline.fetch(hangzhou_qr(), origin=None, timeout_seconds=5)
+        token, result = await world.pipeline.fetch(hangzhou_qr(), origin=None, timeout_seconds=30)
         assert token is None
         assert "NOT_APPLIED" in codes(result)
         world.hub.default = unified()
         world.hub.change_attestation = lambda one: replace(one, audience="urn:hutong:region:11")
-        token, result = await world.pipeline.fetch(hangzhou_qr(), origin=None, timeout_seconds=5)
+        token, result = await world.pipeline.fetch(hangzhou_qr(), origin=None, timeout_seconds=30)
         assert token is None
         assert "AUDIENCE_MISMATCH" in codes(result)
 

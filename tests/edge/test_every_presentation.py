@@ -291,7 +291,7 @@ async def test_every_code_goes_sealed_to_its_region_and_never_in_clear(
         for region, text in texts.items():
             # Only this region's key opens the question, and it must find this very text.
             world.hub.people = {text: Outcome.NOT_APPLIED}
-            result = await world.pipeline.ask(text + "\r\n", origin=None, timeout_seconds=5)
+            result = await world.pipeline.ask(text + "\r\n", origin=None, timeout_seconds=30)
             assert result.evidence == OutcomeEvidence(Outcome.NOT_APPLIED, region)
             assert not line.holds(text), region
             # It would have been heard: to which region the question goes stands in clear.
@@ -318,7 +318,7 @@ async def test_every_document_goes_sealed_to_the_named_region_and_never_in_clear
             # Only this region's key opens the question, and it must find this very number.
             world.hub.people = {number.upper(): Outcome.NOT_APPLIED}
             result = await world.pipeline.ask(
-                parse_document(kind, number), origin=region, timeout_seconds=5
+                parse_document(kind, number), origin=region, timeout_seconds=30
             )
             assert result.evidence == OutcomeEvidence(Outcome.NOT_APPLIED, region)
             assert line.holds(region)
@@ -353,7 +353,7 @@ async def test_jiangsus_token_page_leaves_neither_the_envelope_nor_the_adapter(
         assert regions_of(page, TODAY) == {"320000"}
         async with listened(tmp_path, monkeypatch) as (world, line):
             world.hub.people = {page: Outcome.CANNOT_DETERMINE}
-            result = await world.pipeline.ask(page, origin=None, timeout_seconds=5)
+            result = await world.pipeline.ask(page, origin=None, timeout_seconds=30)
             written = (tmp_path / "decisions.jsonl").read_text()
             assert result.evidence == OutcomeEvidence(Outcome.CANNOT_DETERMINE, "320000")
             assert not line.holds(page)

@@ -29,7 +29,7 @@ def national(world: World) -> None:
 
 
 async def ask(world: World, origin: str | None, shown: Any = DOCUMENT) -> Result:
-    return await world.pipeline.ask(shown, origin=origin, timeout_seconds=5)
+    return await world.pipeline.ask(shown, origin=origin, timeout_seconds=30)
 
 
 async def test_a_region_that_nobody_serves_is_answered_by_the_national_code(
@@ -73,6 +73,6 @@ async def test_without_a_national_code_nobody_is_asked(tmp_path: Path) -> None:
 async def test_what_the_holder_carries_comes_from_the_national_code_too(tmp_path: Path) -> None:
     async with edge_world(tmp_path) as world:
         national(world)
-        token, result = await world.pipeline.fetch(DOCUMENT, origin=HUNAN, timeout_seconds=5)
+        token, result = await world.pipeline.fetch(DOCUMENT, origin=HUNAN, timeout_seconds=30)
     assert token is not None
     assert result.instead_of == HUNAN

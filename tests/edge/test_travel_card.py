@@ -51,7 +51,7 @@ def with_cards(world: World, *rules: dict[str, Any]) -> None:
 
 async def ask(world: World, shown: str | None = None, beside: str | None = CARD) -> Result:
     return await world.pipeline.ask(
-        shown or hangzhou_qr(), origin=None, timeout_seconds=5, beside=beside
+        shown or hangzhou_qr(), origin=None, timeout_seconds=30, beside=beside
     )
 
 

@@ -228,7 +228,7 @@ async def attested(
             {
                 "purpose": exchange_pb2.PURPOSE_HOLDER,
                 "use": exchange_pb2.ATTESTATION_USE_IMPORT,
-                "timeout_seconds": 5,
+                "timeout_seconds": 30,
                 "audience": region_urn(destination),
             }
             | changes
@@ -244,7 +244,7 @@ async def imported(checkpoint: Checkpoint, asked: ImportAsked) -> LocalCode | Im
     converter = checkpoint._converter
     assert converter is not None
     return await converter._imports.convert(
-        GUANGDONG, asked, purpose=exchange_pb2.PURPOSE_HOLDER, timeout_seconds=5
+        GUANGDONG, asked, purpose=exchange_pb2.PURPOSE_HOLDER, timeout_seconds=30
     )
 
 

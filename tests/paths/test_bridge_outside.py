@@ -52,7 +52,7 @@ async def test_a_hub_between_two_regions_holds_nothing_of_a_conversion(tmp_path:
                 place["hangzhou"].document("green"),
                 purpose=exchange_pb2.PURPOSE_HOLDER,
                 use=exchange_pb2.ATTESTATION_USE_IMPORT,
-                timeout_seconds=5,
+                timeout_seconds=30,
                 audience=region_urn("440000"),
             )
             assert isinstance(answer, AttestedAnswer)

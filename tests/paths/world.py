@@ -272,7 +272,7 @@ async def _city(
             clock=place.clock,
         )
         platform_settings = PlatformSettings(
-            url=running.base_url, secrets=secrets, timeout_seconds=2.0
+            url=running.base_url, secrets=secrets, timeout_seconds=20
         )
         parts = AdapterParts(
             scheme=scheme,

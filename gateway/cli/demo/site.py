@@ -57,6 +57,10 @@ HOST: Final = "127.0.0.1"
 NO_ADAPTER: Final = "no-adapter.invalid:7500"
 """A region must name where its adapter listens; RFC 2606 reserves names that never do."""
 
+_QUESTION_SECONDS: Final = 30
+_PLATFORM_SECONDS: Final = 20
+"""Every process of the federation shares one laptop, which may be busy with others."""
+
 _HEARTBEAT_SECONDS: Final = 2
 """So that a demo that stands still shows trust of a few seconds."""
 
@@ -185,7 +189,9 @@ class Site:
             f'ca = "{self.ca_file}"\n'
             f"heartbeat_seconds = {_HEARTBEAT_SECONDS}\n\n"
             "[platform]\n"
-            f'url = "{self.platform_url(region)}"\n\n'
+            f'url = "{self.platform_url(region)}"\n'
+            f"timeout_seconds = {_PLATFORM_SECONDS}\n"
+            f"connect_timeout_seconds = {_PLATFORM_SECONDS}\n\n"
             f"[platform.secrets]\n{listed}",
             encoding="utf-8",
         )
@@ -218,6 +224,7 @@ class Site:
             f'ca_file = "{self.ca_file}"\n'
             f'trust_anchor = "{self.anchor_file}"\n'
             'state_dir = "state"\n'
+            f"question_timeout_seconds = {_QUESTION_SECONDS}\n"
             f"heartbeat_seconds = {_HEARTBEAT_SECONDS}\n{more}",
             encoding="utf-8",
         )
