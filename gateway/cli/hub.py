@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.hub_pack import pack
 from gateway.cli.terminal import Exit, console, describe, fail, print_json, stderr
 from gateway.errors import HutongError
 
@@ -299,6 +300,9 @@ def anchor(
             table.add_row(use, key.algorithm, key.key_id)
     console.print(table)
     console.print(f"The file to hand over: {path}", soft_wrap=True)
+
+
+app.command("pack")(pack)
 
 
 def _print_members(found: list[MemberView]) -> None:

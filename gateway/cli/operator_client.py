@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 CALL_SECONDS: Final = 15.0
 """Deadline of each call: a change is one transaction of milliseconds."""
+PACK_SECONDS: Final = 600.0
+"""Deadline of a pack: the largest over a slow line."""
 PAGE_SIZE: Final = 500
 """The largest page of ``ListMembers``."""
 
@@ -192,6 +194,36 @@ class OperatorClient:
             )
         )
         return _view(changed.member), changed.sequence
+
+    async def pack(
+        self, prefixes: Sequence[str], *, after: int, max_bytes: int, with_lists: bool
+    ) -> AsyncIterator[bytes]:
+        """Yield the chunks of an air-gapped pack.
+
+        Args:
+            prefixes: divisions to take in; empty: all.
+            after: zero for a whole pack, else the state that it continues.
+            max_bytes: longest pack; zero: the hub's own bound.
+            with_lists: whether base status lists are taken in.
+
+        Raises:
+            HutongError: the hub refuses or cannot be reached.
+        """
+        call = self._registry.MakePack(
+            registry_service_pb2.MakePackRequest(
+                prefixes=prefixes,
+                after_sequence=after,
+                max_bytes=max_bytes,
+                status_lists=with_lists,
+            ),
+            metadata=await self._metadata(),
+            timeout=PACK_SECONDS,
+        )
+        try:
+            async for response in call:
+                yield response.chunk
+        except grpc.aio.AioRpcError as error:
+            raise failure_from_rpc_error(error) from None
 
     async def status(self) -> dict[str, Any]:
         """Say whether the hub serves, how far its feed is and who takes part.

@@ -14,14 +14,17 @@ remembers: a store that was cut, edited or mixed with another's is refused.
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import TrustError
+from gateway.hub.errors import RegistryError
 from gateway.hub.feed_watch import Snapshot, Watchers
 from gateway.store import FeedRow, StoreCorruptError
 from gateway.trust import FeedEntry, FeedKind, FeedLog, verify_entry
+from gateway.trust.pack import make_pack
 from gateway.trust.replica import FeedReplica
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.hub.feed_watch import Watcher
     from gateway.store import FeedStateRow
     from gateway.trust import TrustAnchor, TrustBundle
+    from gateway.trust.live import LiveSet
 
 HEAD_SECONDS: Final = 1
 """A signed head is shared by every watcher for this long: one signature a second."""
@@ -109,6 +113,45 @@ class HubFeed:
     def bundle(self) -> TrustBundle:
         """The answers that the feed gives now."""
         return self._replica.bundle
+
+    @property
+    def live(self) -> LiveSet:
+        """What is in force; not to be changed."""
+        return self._replica.live
+
+    def issued_at(self, sequence: int) -> datetime:
+        """When an entry was signed whose successors are all kept.
+
+        Raises:
+            RegistryError: NOT_FOUND, it is no longer kept; the floor itself is not.
+        """
+        if not self._floor < sequence <= self.sequence:
+            raise RegistryError("the entry is no longer kept", code="NOT_FOUND")
+        return verify_entry(self._tail[sequence - self._floor - 1], self._anchor).issued_at
+
+    def packing(
+        self, prefixes: tuple[str, ...], *, after: int, max_bytes: int
+    ) -> Callable[[Iterable[tuple[str, bytes]]], bytes]:
+        """Return what makes a pack of the state as it is now.
+
+        Args:
+            prefixes: divisions to take in.
+            after: zero, or a number from the floor on.
+            max_bytes: longest pack.
+        """
+        return functools.partial(
+            _make_pack,
+            self._key,
+            self._replica.live,
+            hub=self.hub,
+            sequence=self.sequence,
+            digest=self._log.digest,
+            now=self._clock(),
+            prefixes=prefixes,
+            after=after,
+            later=tuple(self._tail[after - self._floor :]) if after else (),
+            max_bytes=max_bytes,
+        )
 
     @property
     def floor(self) -> int:
@@ -309,6 +352,12 @@ class HubFeed:
         replica = FeedReplica(self._anchor)
         replica.load_snapshot(manifest, [row.token for row in ordered], now)
         return replica
+
+
+def _make_pack(
+    key: SigningKey, live: LiveSet, lists: Iterable[tuple[str, bytes]], **fixed: Any
+) -> bytes:
+    return make_pack(key, live, lists=lists, **fixed)
 
 
 def _follow(log: FeedLog, entry: FeedEntry, floor: int) -> FeedLog:

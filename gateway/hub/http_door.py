@@ -5,6 +5,7 @@
 ``GET /.well-known/oauth-authorization-server``  RFC 8414 metadata
 ``GET /.well-known/jwks.json``             keys that verify tokens and grants
 ``GET /v1/feed/snapshot``                  signed manifest and live entries, as JSON
+``GET /status/{digest}``                   a region's base status list, as signed
 ``GET /healthz``                           the process runs
 ``GET /readyz``                            the store answers and nothing drains
 ``GET /metrics``                           Prometheus text; counts only
@@ -53,6 +54,12 @@ MAX_BODY_BYTES: Final = 16 * 1024
 READ_SECONDS: Final = 10.0
 """Longest a client may take to send its body: a slow one holds a connection, not us."""
 
+STATUS_PATH: Final = "/status/{digest:[A-Za-z0-9_-]{43}}"
+"""Where base status lists are; the digest names the very bytes."""
+
+STATUS_TYPE: Final = "application/statuslist+jwt"
+"""As the Token Status List draft registers it."""
+
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 §5.1
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
@@ -76,6 +83,7 @@ class HttpDoor:
         tokens_per_minute: tokens one client may fetch.
         jwks: the published key set.
         snapshots: the feed.
+        status_lists: gives a base status list by its digest, or None.
         is_ready: whether the hub may get traffic; must not raise.
         registry: metrics to show, and where the door counts its own.
     """
@@ -88,6 +96,7 @@ class HttpDoor:
         tokens_per_minute: int,
         jwks: Mapping[str, Any],
         snapshots: SnapshotSource,
+        status_lists: Callable[[str], Awaitable[bytes | None]],
         is_ready: Callable[[], Awaitable[bool]],
         registry: CollectorRegistry,
     ) -> None:
@@ -95,6 +104,7 @@ class HttpDoor:
         self._tls = tls
         self._jwks = dict(jwks)
         self._snapshots = snapshots
+        self._status_lists = status_lists
         self._is_ready = is_ready
         self._registry = registry
         self._issuer: TokenIssuer | None = None
@@ -125,6 +135,7 @@ class HttpDoor:
         app.router.add_get("/.well-known/oauth-authorization-server", self._metadata)
         app.router.add_get("/.well-known/jwks.json", self._key_set)
         app.router.add_get("/v1/feed/snapshot", self._snapshot)
+        app.router.add_get(STATUS_PATH, self._status_list)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
@@ -227,6 +238,16 @@ class HttpDoor:
     async def _snapshot(self, request: web.Request) -> web.Response:
         del request
         return web.Response(body=self._snapshots.snapshot_json(), content_type="application/json")
+
+    async def _status_list(self, request: web.Request) -> web.Response:
+        found = await self._status_lists(request.match_info["digest"])
+        if found is None:
+            return _error(404, "NOT_FOUND", "no such status list is kept here")
+        # Immutable under its digest: any cache on the way may keep it.
+        return web.Response(
+            body=found,
+            headers={"Content-Type": STATUS_TYPE, "Cache-Control": "public, max-age=86400"},
+        )
 
     async def _healthz(self, request: web.Request) -> web.Response:
         del request

@@ -198,6 +198,7 @@ class StatusListRow:
         urn: the authority that signed it.
         token: the compact JWS.
         received_at: when the hub took it.
+        expires_at: end of the list: nothing that names it is valid any more.
     """
 
     digest: str
@@ -205,6 +206,7 @@ class StatusListRow:
     urn: str
     token: bytes
     received_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

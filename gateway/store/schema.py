@@ -166,6 +166,7 @@ status_lists: Final = sa.Table(
     sa.Column("urn", sa.String(128), nullable=False),
     sa.Column("token", sa.LargeBinary, nullable=False),
     sa.Column("received_at", Seconds, nullable=False),
+    sa.Column("expires_at", Seconds, nullable=False),
 )
 
 usage: Final = sa.Table(

@@ -20,6 +20,9 @@ Invariants:
   not held. Only a replica that is older than the manifest's ``floor`` accepts that
   something it held is gone without a trace: it was withdrawn, and the tombstone is
   forgotten. That is the explicit resync.
+* An ES256 signature has two spellings, and whoever passes an entry on can change one
+  into the other. Until the hub names the newest entry by its digest, either is taken;
+  then the replica holds the one that was named.
 * Snapshot and deltas add up: the live entries after either are the same, and so are
   their digests.
 * Nothing expires. ``age`` tells how long ago the hub last vouched for this state;
@@ -34,52 +37,41 @@ before tombstones, is read as well.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from gateway.attestation import base64url
+from gateway.trust import jws
 from gateway.trust.bundle import TrustBundle
-from gateway.trust.entries import StatusEntry
 from gateway.trust.errors import FeedError, FeedFault
 from gateway.trust.feed import (
-    EMPTY_DIGEST,
-    MAX_LIVE_ENTRIES,
     MAX_TOMBSTONES,
     ZERO_DIGEST,
     FeedEntry,
     FeedHead,
     FeedManifest,
-    entries_digest,
-    entry_digest,
     verify_entry,
     verify_head,
     verify_manifest,
 )
-from gateway.trust.kinds import looks_withdrawn
-from gateway.trust.live import LiveSet, check_not_older, check_not_older_status
-from gateway.trust.times import LEEWAY
+from gateway.trust.history import (
+    end_of,
+    read_listed,
+    refuse_another_list,
+    refuse_foreign_mark,
+    refuse_future,
+    refuse_other_history,
+)
+from gateway.trust.live import LiveSet
+from gateway.trust.replica_file import MAX_REPLICA_BYTES as MAX_REPLICA_BYTES
+from gateway.trust.replica_file import read_file, read_mark, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from gateway.trust.anchor import TrustAnchor
     from gateway.trust.entries import LiveEntry
-
-MAX_REPLICA_BYTES: Final = 256 * 1024 * 1024
-"""The most live entries at 16 KiB each, twice what a scheme of the feed takes."""
-
-# First line of the file: name and version of the format, checksum of the rest. Then
-# the floor (not in version 1), the mark, and the entries, a line each.
-_FORMAT: Final = b"hutong-replica 2 "
-_FORMAT_1: Final = b"hutong-replica 1 "
-_FLOOR: Final = "floor "
-_CHECKSUM_LENGTH: Final = 43
-_NO_MARK: Final = "none"
-_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +130,11 @@ class FeedReplica:
     def as_of(self) -> datetime | None:
         """When the hub last vouched for this state, by its clock; None: never."""
         return self._state.as_of
+
+    @property
+    def live(self) -> LiveSet:
+        """What is in force; not to be changed."""
+        return self._state.live
 
     @property
     def bundle(self) -> TrustBundle:
@@ -222,13 +219,14 @@ class FeedReplica:
             FeedError: any of ``FeedFault``.
         """
         entry = verify_entry(token, self._anchor)
-        _refuse_future(entry.issued_at, now)
+        refuse_future(entry.issued_at, now)
         state = self._state
         if entry.sequence <= state.sequence:
             self._refuse_if_not_held(entry)
             return entry
         if entry.sequence > state.sequence + 1:
             raise FeedError("entries are missing before this one", code=FeedFault.FEED_GAP)
+        state = _spelled(state, entry.previous)
         if entry.previous != state.digest:
             raise FeedError("the entry follows another history", code=FeedFault.FEED_FORK)
         live = state.live.copy()
@@ -250,16 +248,18 @@ class FeedReplica:
             FeedError: any of ``FeedFault``; FEED_GAP says that there are newer entries.
         """
         head = verify_head(token, self._anchor)
-        _refuse_future(head.issued_at, now)
+        refuse_future(head.issued_at, now)
         state = self._state
         if head.sequence < state.sequence:
             raise FeedError("the head is older than the state", code=FeedFault.FEED_ROLLED_BACK)
         if head.sequence > state.sequence:
             raise FeedError("entries are missing before this head", code=FeedFault.FEED_GAP)
+        state = _spelled(state, head.digest)
         if head.digest != state.digest:
             raise FeedError("the head is of another history", code=FeedFault.FEED_FORK)
         if state.as_of is None or head.issued_at > state.as_of:
-            self._state = replace(state, as_of=head.issued_at, mark=head)
+            state = replace(state, as_of=head.issued_at, mark=head)
+        self._state = state
         return head
 
     def load_snapshot(self, manifest: str, entries: Sequence[str], now: datetime) -> FeedManifest:
@@ -274,18 +274,19 @@ class FeedReplica:
             FeedError: any of ``FeedFault``.
         """
         fixed = verify_manifest(manifest, self._anchor)
-        _refuse_future(fixed.issued_at, now)
+        refuse_future(fixed.issued_at, now)
         held = self._state
         if fixed.sequence < held.sequence:
             raise FeedError("the snapshot is older than the state", code=FeedFault.FEED_ROLLED_BACK)
         if fixed.floor > fixed.sequence:
             raise FeedError("the floor of the manifest lies above its newest entry")
         # Hashing is cheap and signatures are not: the list first.
-        _refuse_another_list(fixed, entries)
-        live, read = _read_listed(self._anchor, entries, now)
-        if (fixed.sequence, fixed.digest) != _end(read):
+        refuse_another_list(fixed, entries)
+        live, read = read_listed(self._anchor, entries, now)
+        if (fixed.sequence, fixed.digest) != end_of(read):
             raise FeedError("the newest entry is not the one of the manifest")
-        _refuse_other_history(held, live, read, fixed.floor)
+        held = _spelled(held, _named_by(read, held.sequence))
+        refuse_other_history(held, live, read, fixed.floor)
         self._take(
             _State(
                 fixed.sequence,
@@ -301,14 +302,7 @@ class FeedReplica:
     def to_bytes(self) -> bytes:
         """Returns the file. Its size is bounded by what is live, not by history."""
         state = self._state
-        mark = _NO_MARK
-        if state.mark is not None:
-            kind = "head" if isinstance(state.mark, FeedHead) else "manifest"
-            mark = f"{kind} {state.mark.token}"
-        floor = f"{_FLOOR}{state.floor}"
-        tokens = self.listing(state.floor).tokens
-        lines = "\n".join((floor, mark, *tokens, "")).encode("ascii")
-        return _FORMAT + _checksum(lines) + b"\n" + lines
+        return write_file(state.floor, state.mark, self.listing(state.floor).tokens)
 
     @classmethod
     def from_bytes(cls, anchor: TrustAnchor, data: bytes, now: datetime) -> FeedReplica:
@@ -318,14 +312,14 @@ class FeedReplica:
             FeedError: FEED_MALFORMED for a file of another format, version or hub, or
                 a damaged one, and any other of ``FeedFault`` for what is in it.
         """
-        floor, mark_line, tokens = _read_file(data)
+        floor, mark_line, tokens = read_file(data)
         replica = cls(anchor)
-        live, read = _read_listed(anchor, tokens, now)
-        sequence, digest = _end(read)
-        mark = _read_mark(anchor, mark_line, now)
+        live, read = read_listed(anchor, tokens, now)
+        sequence, digest = end_of(read)
+        mark = read_mark(anchor, mark_line, now)
         as_of = max((entry.issued_at for entry in read), default=None)
         if mark is not None:
-            _refuse_foreign_mark(mark, read, floor)
+            refuse_foreign_mark(mark, read, floor)
             as_of = _newer(as_of, mark.issued_at)
         replica._state = _State(sequence, digest, live, as_of, mark, min(floor, sequence))
         return replica
@@ -338,111 +332,13 @@ class FeedReplica:
         """Judges an entry whose number is not above the replica's own."""
         state = self._state
         if entry.sequence == state.sequence:
-            if entry.digest != state.digest:
+            if _spelled(state, entry.digest).digest != entry.digest:
                 raise FeedError("a second entry for one number", code=FeedFault.FEED_FORK)
             return
         for live in (*state.live, *state.live.tombstones.values()):
             if live.sequence == entry.sequence and live.digest != entry.digest:
                 raise FeedError("a second entry for one number", code=FeedFault.FEED_FORK)
         raise FeedError("the entry is older than the state", code=FeedFault.FEED_ROLLED_BACK)
-
-
-def _refuse_another_list(fixed: FeedManifest, tokens: Sequence[str]) -> None:
-    """Holds the list of a snapshot against its manifest, before any signature."""
-    digests = [entry_digest(token) for token in tokens]
-    buried: list[str] = []
-    if fixed.tombstones != EMPTY_DIGEST:
-        buried = [d for d, t in zip(digests, tokens, strict=True) if looks_withdrawn(t)]
-        apart = set(buried)
-        digests = [digest for digest in digests if digest not in apart]
-    if (
-        len(digests) != fixed.count
-        or entries_digest(digests) != fixed.entries
-        or entries_digest(buried) != fixed.tombstones
-    ):
-        raise FeedError("the entries are not those of the manifest")
-
-
-def _read_listed(
-    anchor: TrustAnchor, tokens: Sequence[str], now: datetime
-) -> tuple[LiveSet, list[FeedEntry]]:
-    """Verifies listed entries in order of their numbers and puts them into a set."""
-    if len(tokens) > MAX_LIVE_ENTRIES + MAX_TOMBSTONES:
-        raise FeedError(f"more than {MAX_LIVE_ENTRIES} live entries, or too many tombstones")
-    read: list[FeedEntry] = []
-    for token in tokens:
-        entry = verify_entry(token, anchor)
-        _refuse_future(entry.issued_at, now)
-        if read:
-            before = read[-1]
-            if entry.sequence <= before.sequence:
-                raise FeedError("the entries are not in order of their numbers")
-            if entry.sequence == before.sequence + 1 and entry.previous != before.digest:
-                raise FeedError("an entry follows another history", code=FeedFault.FEED_FORK)
-        read.append(entry)
-    live = LiveSet()
-    live.put_all(read)
-    if len(live) + len(live.tombstones) != len(read):
-        raise FeedError("two entries have the same kind and subject")
-    return live, read
-
-
-def _refuse_other_history(
-    held: _State, live: LiveSet, read: Iterable[FeedEntry], floor: int
-) -> None:
-    """Refuses a snapshot that contradicts what is held."""
-    held_digests = {entry.digest for entry in (*held.live, *held.live.tombstones.values())}
-    newer = set()
-    for entry in read:
-        if entry.sequence > held.sequence:
-            newer.add((entry.kind, entry.subject))
-            known = entry.sequence > held.sequence + 1 or entry.previous == held.digest
-        else:
-            # A tombstone may have been forgotten here and be listed there still.
-            forgotten = entry.is_tombstone and entry.sequence <= held.floor
-            known = forgotten or entry.digest in held_digests
-        if not known:
-            raise FeedError("the snapshot is of another history", code=FeedFault.FEED_FORK)
-    kept = {entry.digest for entry in (*live, *live.tombstones.values())}
-    gone = [entry for entry in held.live if entry.digest not in kept and entry.place not in newer]
-    unlisted = [
-        entry
-        for entry in held.live.tombstones.values()
-        if entry.digest not in kept and entry.place not in newer and entry.sequence > floor
-    ]
-    if (gone and held.sequence >= floor) or unlisted:
-        raise FeedError("the snapshot leaves out what is in force", code=FeedFault.FEED_FORK)
-    for place, before in held.live.published.items():
-        after = live.published.get(place)
-        if after is not None:
-            check_not_older(after, before)
-    for place, (_, status) in held.live.extras.items():
-        _, now_said = live.extras.get(place, (None, None))
-        if isinstance(status, StatusEntry) and isinstance(now_said, StatusEntry):
-            check_not_older_status(now_said, status)
-
-
-def _refuse_foreign_mark(
-    mark: FeedHead | FeedManifest, read: Sequence[FeedEntry], floor: int
-) -> None:
-    """Holds the mark of a file against its entries, as far as it speaks of them."""
-    sequence, digest = _end(read)
-    fits = mark.sequence < sequence or (mark.sequence, mark.digest) == (sequence, digest)
-    if fits and isinstance(mark, FeedManifest) and mark.sequence == sequence:
-        live = [entry.digest for entry in read if not entry.is_tombstone]
-        buried = [entry.digest for entry in read if entry.is_tombstone]
-        fits = mark.entries == entries_digest(live)
-        if mark.floor == floor:
-            fits = fits and mark.tombstones == entries_digest(buried)
-    if not fits:
-        raise FeedError("the mark in the file is not of its entries")
-
-
-def _refuse_future(issued_at: datetime, now: datetime) -> None:
-    if issued_at > now + LEEWAY:
-        raise FeedError(
-            "issued more than 60 seconds ahead of the clock", code=FeedFault.FEED_FROM_FUTURE
-        )
 
 
 def _newer(held: datetime | None, other: datetime) -> datetime:
@@ -453,48 +349,25 @@ def _is_newer(held: FeedHead | FeedManifest | None, other: FeedManifest) -> bool
     return held is not None and held.issued_at > other.issued_at
 
 
-def _end(read: Sequence[FeedEntry]) -> tuple[int, str]:
-    return (read[-1].sequence, read[-1].digest) if read else (0, ZERO_DIGEST)
+def _named_by(read: Sequence[FeedEntry], sequence: int) -> str:
+    """Returns the digest by which a snapshot names the entry of this number, if it does."""
+    for entry in read:
+        if entry.sequence == sequence:
+            return entry.digest
+        if entry.sequence == sequence + 1:
+            return entry.previous
+    return ""
 
 
-def _checksum(lines: bytes) -> bytes:
-    return base64url.encode(hashlib.sha256(lines).digest()).encode("ascii")
-
-
-def _read_file(data: bytes) -> tuple[int, str, list[str]]:
-    """Takes the file apart into the floor, the mark's line and the tokens."""
-    if len(data) > MAX_REPLICA_BYTES:
-        raise FeedError(f"the file is longer than {MAX_REPLICA_BYTES} bytes")
-    start = len(_FORMAT) + _CHECKSUM_LENGTH + 1
-    lines = data[start:]
-    checksum = _checksum(lines) + b"\n"
-    is_first_version = data[:start] == _FORMAT_1 + checksum
-    if not is_first_version and data[:start] != _FORMAT + checksum:
-        raise FeedError("the file is damaged or of another format")
-    try:
-        mark, *tokens, last = lines.decode("ascii").split("\n")
-    except ValueError:
-        raise FeedError("the file is not lines of ASCII") from None
-    if last:
-        raise FeedError("the last line of the file does not end")
-    if is_first_version:
-        return 0, mark, tokens
-    number = mark.removeprefix(_FLOOR)
-    if not tokens or number == mark or not _NUMBER.fullmatch(number):
-        raise FeedError("the file does not name its floor")
-    return int(number), tokens[0], tokens[1:]
-
-
-def _read_mark(anchor: TrustAnchor, line: str, now: datetime) -> FeedHead | FeedManifest | None:
-    kind, _, token = line.partition(" ")
-    mark: FeedHead | FeedManifest
-    if line == _NO_MARK:
-        return None
-    if kind == "head":
-        mark = verify_head(token, anchor)
-    elif kind == "manifest":
-        mark = verify_manifest(token, anchor)
-    else:
-        raise FeedError("the file holds an unknown kind of mark")
-    _refuse_future(mark.issued_at, now)
-    return mark
+def _spelled(state: _State, digest: str) -> _State:
+    """Returns the state with the newest entry in the spelling that has this digest, if any."""
+    if digest == state.digest:
+        return state
+    held = (*state.live, *state.live.tombstones.values())
+    newest = next((entry for entry in held if entry.sequence == state.sequence), None)
+    twin = None if newest is None else jws.twin(newest.token)
+    if newest is None or twin is None or jws.digest(twin) != digest:
+        return state
+    live = state.live.copy()
+    live.respell(newest, replace(newest, token=twin, digest=digest))
+    return replace(state, live=live, digest=digest)

@@ -237,6 +237,10 @@ class Broken:
         raise RuntimeError("110101199001011234 synthetic secret")
 
 
+async def no_list(digest: str) -> bytes | None:
+    return None
+
+
 @asynccontextmanager
 async def bare_door(tmp_path: Path) -> AsyncIterator[tuple[HttpDoor, HubWorld]]:
     async with hub_world(tmp_path) as world:
@@ -250,6 +254,7 @@ async def bare_door(tmp_path: Path) -> AsyncIterator[tuple[HttpDoor, HubWorld]]:
             tokens_per_minute=10,
             jwks={"keys": [public_jwk(world.hub._keys.token)]},
             snapshots=Broken(),
+            status_lists=no_list,
             is_ready=is_ready,
             registry=CollectorRegistry(),
         )
@@ -292,6 +297,7 @@ async def test_tls_files_that_do_not_load_are_named(tmp_path: Path) -> None:
         tokens_per_minute=10,
         jwks={"keys": []},
         snapshots=Broken(),
+        status_lists=no_list,
         is_ready=is_ready,
         registry=CollectorRegistry(),
     )

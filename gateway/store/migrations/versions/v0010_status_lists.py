@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("urn", sa.String(128), nullable=False),
         sa.Column("token", sa.LargeBinary, nullable=False),
         sa.Column("received_at", sa.BigInteger, nullable=False),
+        sa.Column("expires_at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("digest", name="pk_status_lists"),
     )
     op.create_index("ix_status_lists_uri", "status_lists", ["uri"])
