@@ -26,12 +26,14 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from hutong.v1 import exchange_pb2
 from hutong.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+from hutong.v1.sighting_service_pb2_grpc import add_SightingServiceServicer_to_server
 
 from gateway.attestation.keys import signing_key_to_jwk
 from gateway.hub.access import AccessControl, GrantMinter, hub_verification_key
 from gateway.hub.accounting import Accounting
 from gateway.hub.adapter_link import AdapterLink, LinkSettings
 from gateway.hub.admission import DocumentChecks
+from gateway.hub.delegation import GrantReader, HubCallers
 from gateway.hub.errors import HubSetupError
 from gateway.hub.exchange_service import (
     EXCHANGE_SERVICE,
@@ -40,19 +42,35 @@ from gateway.hub.exchange_service import (
     ExchangeService,
     exchange_handler,
 )
+from gateway.hub.federation import Federation
 from gateway.hub.feed_log import HubFeed
 from gateway.hub.feed_service import FEED_SERVICE, FeedService, feed_handler
 from gateway.hub.http_door import HttpDoor
+from gateway.hub.hub_adapter import (
+    ADAPTER_ITEM_METHODS,
+    ADAPTER_SERVICE,
+    HubAdapter,
+    adapter_handler,
+)
 from gateway.hub.hub_metrics import HubCollector
 from gateway.hub.keys import HubKeys, load_hub_keys
+from gateway.hub.link_service import TO_ADAPTER, TO_HUB_BELOW
 from gateway.hub.mirror import StoreMirror
 from gateway.hub.oauth import TokenIssuer
+from gateway.hub.packs import PackMaker
 from gateway.hub.readers import Readers
 from gateway.hub.registry import Registry
 from gateway.hub.registry_service import REGISTRY_SERVICE, RegistryService
 from gateway.hub.routes import RouteTable
+from gateway.hub.sightings import (
+    REPORT_METHOD,
+    SIGHTING_SERVICE,
+    Sightings,
+    SightingService,
+)
 from gateway.hub.status_intake import StatusIntake, StatusPublisher
 from gateway.hub.status_lists import StatusLists
+from gateway.hub.trust_parts import make_trust_parts
 from gateway.store import Store, StoreError, UsageRow
 from gateway.trust import make_anchor
 from gateway.wire.channel import open_channel
@@ -139,6 +157,7 @@ class Hub:
         self._keys = keys
         self._clock = clock
         self._is_ready = False
+        self.federation: Federation | None = None
         self.wakeups: Wakeups | None = None
         self.status_intake: StatusIntake | None = None
         self.feed = HubFeed(
@@ -176,7 +195,7 @@ class Hub:
                 drain_seconds=settings.grpc.drain_seconds,
                 reflection=settings.grpc.reflection,
             ),
-            items_validated_by_servicer=ITEM_METHODS,
+            items_validated_by_servicer=(*ITEM_METHODS, *ADAPTER_ITEM_METHODS, REPORT_METHOD),
         )
         self._door = HttpDoor(
             settings.http,
@@ -184,6 +203,7 @@ class Hub:
             tokens_per_minute=settings.tokens.tokens_per_minute,
             jwks=keys.jwks(),
             snapshots=self.feed,
+            status_lists=self.status_lists.get,
             is_ready=self._check_ready,
             registry=self._metrics,
         )
@@ -203,23 +223,49 @@ class Hub:
         accounting = Accounting(UsageSink(self.store, self._clock))
         await _background(stack, accounting.run())
         grants = GrantMinter(settings.urn, keys.token, clock=self._clock)
-        routes: RouteTable[AdapterLink] = RouteTable(members, lambda r: _link(r, grants))
+        self.federation = federation = Federation(
+            settings,
+            feed=self.feed,
+            mirror=self.mirror,
+            feeds=self.feeds,
+            grants=grants,
+            clock=self._clock,
+        )
+        stack.push_async_callback(federation.close)
+        self.registry.check_hub = federation.check_no_loop
+        routes: RouteTable[AdapterLink] = RouteTable(
+            members, lambda r: _link(r, grants), federation
+        )
         stack.push_async_callback(routes.close)
+        reader = GrantReader(settings.urn, clock=self._clock)
         exchange = ExchangeService(
             access=access,
             directory=members,
             routes=routes,
             accounting=accounting,
             limits=ExchangeLimits(),
+            hubs=HubCallers(members, reader, clock=self._clock),
         )
+        hub_adapter = HubAdapter(
+            settings.urn,
+            exchange,
+            superior=lambda: federation.superior,
+            superiors=federation.superiors,
+            reader=reader,
+            clock=self._clock,
+        )
+        parts = make_trust_parts(self.registry, self.feed, self.store, self.readers)
         registry_service = RegistryService(
             self.registry,
             access,
+            parts,
             page_secret=_page_secret(keys),
             enrolments_per_minute=settings.grpc.enrolments_per_minute,
         )
+        registry_service.packs = PackMaker(self.feed, self.store, self.status_lists)
         server = self._server
         server.add_handler(EXCHANGE_SERVICE, exchange_handler(exchange))
+        server.add_handler(ADAPTER_SERVICE, adapter_handler(hub_adapter))
         server.add(REGISTRY_SERVICE, add_RegistryServiceServicer_to_server, registry_service)
         feed_service = FeedService(
             settings.urn,
@@ -229,10 +275,16 @@ class Hub:
             readers=self.readers,
         )
         server.add_handler(FEED_SERVICE, feed_handler(feed_service))
+        server.add(
+            SIGHTING_SERVICE,
+            add_SightingServiceServicer_to_server,
+            SightingService(access, Sightings(), self._clock),
+        )
         server.on_drain(exchange.drain)
         server.on_drain(self.feed.close)
+        server.on_drain(federation.drain)
         server.on_drain(self._begin_drain)
-        self._metrics.register(HubCollector(members, self.feed, exchange, server))
+        self._metrics.register(HubCollector(members, self.feed, exchange, server, self._clock))
         self.http_port = await self._door.bind()
         stack.push_async_callback(self._door.close)
         self.grpc_port = await server.start()
@@ -248,9 +300,12 @@ class Hub:
                 clock=self._clock,
             )
         )
+        await federation.start()
+        await _background(stack, federation.run())
         await self._follow_store(stack)
         await self._follow_status(stack)
         await _background(stack, self._forget_proofs())
+        await _background(stack, parts.notices.run())
         self._is_ready = True
         _log.info(
             "hub_listening",
@@ -369,6 +424,7 @@ def _link(record: AdapterRecord, grants: GrantMinter) -> AdapterLink:
         grants,
         settings=LinkSettings(),
         jitter=random.random,
+        service=TO_HUB_BELOW if record.is_hub else TO_ADAPTER,
     )
 
 

@@ -32,8 +32,12 @@ from gateway.trust import (
 from gateway.trust.statements import unverified_statement
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.hub.feed_log import Change
-    from gateway.store import MemberRow, WriteTransaction
+    from gateway.store import MemberRow, StatementRow, WriteTransaction
+
+    Place = tuple[FeedKind, str]
 
 
 class Approving(RegistryBase):
@@ -49,10 +53,19 @@ class Approving(RegistryBase):
             by: the operator; empty: whoever runs the hub, from its own machine.
 
         Raises:
-            RegistryError: NOT_FOUND, WRONG_STATE, PREFIX_TAKEN, STATEMENT_INVALID.
+            RegistryError: NOT_FOUND, WRONG_STATE, PREFIX_TAKEN, STATEMENT_INVALID; of a
+                hub also ROUTE_LOOP and HUB_UNREACHABLE.
             StoreError: the store failed; nothing was acknowledged.
         """
         check_name(urn)
+        member = self.members.get(urn)
+        if (
+            self.check_hub is not None
+            and member is not None
+            and member.body.kind is MemberKind.HUB
+            and member.state in {MemberState.PENDING, MemberState.SUSPENDED}
+        ):
+            await self.check_hub(urn, member.body.endpoint or "", member.body.tls_ca_pem)
         return await self._mirror.run(self._approve(urn, by))
 
     async def suspend(self, urn: str, *, by: str, reason: str = "") -> Changed:
@@ -179,8 +192,7 @@ class Approving(RegistryBase):
             now = self._now()
             member = parse_member(row)
             published = await change.statements(urn, published=True)
-            places = dict.fromkeys((FeedKind(item.kind), item.name) for item in published)
-            changes = [withdrawal(*place, reason) for place in places]
+            changes = [withdrawal(*place, reason) for place in self._places(urn, published)]
             changes += self._authority_change(member, MemberState.WITHDRAWN)
             sequences = await self._mirror.append(change, changes)
             await change.remove_statements([item.digest for item in published])
@@ -194,6 +206,15 @@ class Approving(RegistryBase):
             await self._note(change, "withdraw", urn, by=by, reason=reason, sequence=sequence)
         await self._mirror.refresh()
         return Changed(parse_member(put), sequence)
+
+    def _places(self, urn: str, published: Sequence[StatementRow]) -> list[Place]:
+        """Where in the feed something stands that a member signed, or that is said of it."""
+        bundle = self._mirror.bundle
+        places = [(FeedKind(item.kind), item.name) for item in published]
+        places += [item.entry.place for item in bundle.statuses() if item.issuer == urn]
+        places += [item.entry.place for item in bundle.rehearsals() if item.issuer == urn]
+        places += [item.entry.place for item in bundle.notices() if item.urn == urn]
+        return list(dict.fromkeys(places))
 
 
 async def _check_is_proven(change: WriteTransaction, row: MemberRow) -> None:

@@ -96,14 +96,14 @@ class Enrolling(RegistryBase):
                 schemes,
                 policy,
                 hub_urn=self._hub_urn,
-                checks=self._checks,
+                checks=self.checks,
                 now=now,
             )
         challenges = make_challenges(
             admission.body.urn,
             admission.body.keys,
             hub_urn=self._hub_urn,
-            random_bytes=self._random_bytes,
+            random_bytes=self.random_bytes,
         )
         return await self._mirror.run(self._enrol(admission, challenges, summary, now))
 
@@ -161,7 +161,7 @@ class Enrolling(RegistryBase):
     ) -> Enrolled:
         body, statement = admission.body, admission.statement
         enrolment = EnrolmentRow(
-            enrolment_id=base64url.encode(self._random_bytes(ENROLMENT_ID_BYTES)),
+            enrolment_id=base64url.encode(self.random_bytes(ENROLMENT_ID_BYTES)),
             urn=body.urn,
             statement=statement.token,
             statement_key_id=statement.key_id,

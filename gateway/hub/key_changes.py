@@ -113,7 +113,7 @@ class KeyChanges(Enrolling):
             )
         apply_key_change(member.body, asked.change, now, lead=self.lead)
         challenges = make_challenges(
-            urn, asked.change.add, hub_urn=self._hub_urn, random_bytes=self._random_bytes
+            urn, asked.change.add, hub_urn=self._hub_urn, random_bytes=self.random_bytes
         )
         return await self._mirror.run(self._change_keys(asked, challenges, now))
 
@@ -128,7 +128,7 @@ class KeyChanges(Enrolling):
     ) -> KeysChanged:
         urn = asked.statement.issuer
         waiting = EnrolmentRow(
-            enrolment_id=base64url.encode(self._random_bytes(ENROLMENT_ID_BYTES)),
+            enrolment_id=base64url.encode(self.random_bytes(ENROLMENT_ID_BYTES)),
             urn=urn,
             statement=asked.statement.token,
             statement_key_id=asked.statement.key_id,

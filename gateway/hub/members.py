@@ -165,6 +165,10 @@ class MemberTable:
                 found.append(member)
         return tuple(found), False
 
+    def all(self) -> tuple[Member, ...]:
+        """Return every member, whatever its state, by URN."""
+        return tuple(self._members[urn] for urn in self._order)
+
     def count(self) -> Mapping[tuple[str, str], int]:
         """Count members by kind and state, for the metrics."""
         counts: dict[tuple[str, str], int] = {}

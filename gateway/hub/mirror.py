@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.hub.feed_log import Change, HubFeed
     from gateway.store import Loaded, Store, WriteTransaction
     from gateway.store.wakeups import Wakeups
+    from gateway.trust import TrustBundle
 
 T = TypeVar("T")
 
@@ -52,6 +53,11 @@ class StoreMirror:
         self._retention = retention_entries
         self._refreshing = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
+
+    @property
+    def bundle(self) -> TrustBundle:
+        """The answers that the feed gives now."""
+        return self._feed.bundle
 
     async def load(self) -> None:
         """Fill memory from the store.

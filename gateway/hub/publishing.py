@@ -40,7 +40,7 @@ class Publishing(RegistryBase):
             raise StatementError("only an active region publishes")
         async with self._verifying:
             statement = await asyncio.to_thread(
-                verify_published, token, member.body, checks=self._checks, now=now
+                verify_published, token, member.body, checks=self.checks, now=now
             )
         return await self._mirror.run(self._publish(statement, now))
 

@@ -64,6 +64,8 @@ class Readers:
     """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
+        self.is_live: Callable[[str], bool] = lambda _: False
+        """Whether a rehearsal is under way, also one that another process began."""
         self._clock = clock
         self._readers: OrderedDict[tuple[str, str], Reader] = OrderedDict()
         self._answers: OrderedDict[str, dict[str, str]] = OrderedDict()
@@ -85,6 +87,8 @@ class Readers:
         while len(self._readers) > MAX_READERS:
             self._readers.popitem(last=False)
         for result in results:
+            if result.rehearsal not in self._answers and self.is_live(result.rehearsal):
+                self.expect(result.rehearsal)
             answers = self._answers.get(result.rehearsal)
             if answers is not None and (caller in answers or len(answers) < MAX_READERS):
                 answers[caller] = "" if result.verified else result.reason or "UNKNOWN"

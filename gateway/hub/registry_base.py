@@ -20,7 +20,7 @@ from gateway.trust import MemberKind, MemberState, authority_change
 from gateway.trust.times import from_seconds, to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from gateway.hub.admission import DocumentChecks
@@ -75,8 +75,14 @@ class RegistryBase:
 
     Attributes:
         members: the members in memory.
+        checks: as given.
         lead: as given.
+        random_bytes: as given.
+        check_hub: refuses a hub that would close a loop (URN, endpoint, roots), before
+            its first approval; None: no hubs are known here.
     """
+
+    check_hub: Callable[[str, str, str | None], Awaitable[None]] | None = None
 
     def __init__(
         self,
@@ -96,11 +102,11 @@ class RegistryBase:
         self._hub_urn = hub_urn
         self._store = store
         self._mirror = mirror
-        self._checks = checks
+        self.checks = checks
         self._challenge_life = timedelta(seconds=challenge_seconds)
         self._clock = clock
         self._approvals_needed = approvals_needed
-        self._random_bytes = random_bytes
+        self.random_bytes = random_bytes
         self._verifying = asyncio.Semaphore(MAX_VERIFYING)
 
     def approvals_needed(self, kind: MemberKind) -> int:
@@ -113,6 +119,73 @@ class RegistryBase:
             return self._approvals_needed
         operators = self.members.count().get((kind.name, MemberState.ACTIVE.name), 0)
         return max(1, min(self._approvals_needed, operators))
+
+    def now(self) -> datetime:
+        """The time, UTC, whole seconds."""
+        return self._now()
+
+    async def announce(
+        self,
+        changes: Sequence[Change],
+        *,
+        action: str = "",
+        subject: str = "",
+        by: str = "",
+        reason: str = "",
+        check: Callable[[], None] | None = None,
+    ) -> int:
+        """Put the hub's own words into the feed.
+
+        Args:
+            changes: at least one.
+            action: for the audit; empty: nobody's action.
+            subject: what it is about.
+            by: who does it; empty: the hub itself.
+            reason: why.
+            check: raises where it may not be; asked when memory is the store's.
+
+        Returns:
+            The sequence number of the last entry.
+
+        Raises:
+            RegistryError: what ``check`` raises; STATEMENT_INVALID: readers would refuse.
+            StoreError: the store failed; nothing was acknowledged.
+        """
+
+        async def run() -> int:
+            async with self._mirror.change() as change:
+                if check is not None:
+                    check()
+                sequences = await self._mirror.append(change, changes)
+                if action:
+                    await self._note(
+                        change, action, subject, by=by, reason=reason, sequence=sequences[-1]
+                    )
+            await self._mirror.refresh()
+            return sequences[-1]
+
+        return await self._mirror.run(run())
+
+    async def announce_once(
+        self, changes: Sequence[Change], names: Sequence[str], *, now: datetime
+    ) -> int:
+        """Put notices into the feed unless every one of these names was given before.
+
+        Returns:
+            The sequence number of the last entry; zero: all were given, by any process.
+
+        Raises:
+            StoreError: the store failed; nothing was given.
+        """
+
+        async def run() -> int:
+            async with self._mirror.change() as change:
+                given = [await change.give_notice(name, at=now) for name in names]
+                sequences = await self._mirror.append(change, changes if any(given) else [])
+            await self._mirror.refresh()
+            return sequences[-1] if sequences else 0
+
+        return await self._mirror.run(run())
 
     def _now(self) -> datetime:
         return from_seconds(to_seconds(self._clock()))

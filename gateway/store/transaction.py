@@ -217,14 +217,7 @@ class WriteTransaction(FeedWrites, LedgerWrites):
 
     async def statements(self, urn: str, *, published: bool) -> tuple[StatementRow, ...]:
         """A member's statements, oldest first."""
-        table = schema.statements
-        condition = table.c.sequence.is_not(None) if published else table.c.sequence.is_(None)
-        rows = await self._connection.execute(
-            sa.select(table)
-            .where(table.c.urn == urn, condition)
-            .order_by(table.c.sequence, table.c.kind.desc(), table.c.name)
-        )
-        return tuple(statement_from_row(row) for row in rows)
+        return await read_statements(self._connection, urn, published=published)
 
     async def statement(self, digest: str) -> StatementRow | None:
         """A statement by the digest of its token."""
@@ -254,6 +247,20 @@ class WriteTransaction(FeedWrites, LedgerWrites):
                     sequence=statement.sequence,
                 )
             )
+
+
+async def read_statements(
+    connection: AsyncConnection, urn: str, *, published: bool
+) -> tuple[StatementRow, ...]:
+    """A member's statements, oldest first."""
+    table = schema.statements
+    condition = table.c.sequence.is_not(None) if published else table.c.sequence.is_(None)
+    rows = await connection.execute(
+        sa.select(table)
+        .where(table.c.urn == urn, condition)
+        .order_by(table.c.sequence, table.c.kind.desc(), table.c.name)
+    )
+    return tuple(statement_from_row(row) for row in rows)
 
 
 async def with_challenges(connection: AsyncConnection, row: sa.Row[Any]) -> EnrolmentRow:
