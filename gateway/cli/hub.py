@@ -79,6 +79,10 @@ def init(
         typer.Option(help="Name or address in the certificate made here; may be repeated."),
     ] = None,
     operator: Annotated[str, typer.Option(help="Name of the first operator.")] = "first",
+    approvals: Annotated[
+        int | None,
+        typer.Option(min=1, max=16, help="Operators who must approve a member; default: 2."),
+    ] = None,
     tls_certificate: Annotated[
         Path | None, typer.Option(help="PEM chain to use instead of one made here.")
     ] = None,
@@ -107,6 +111,7 @@ def init(
         operator=operator,
         tls=tls,
         tls_ca=_read(tls_ca),
+        approvals=approvals,
     )
     _run(make_hub(plan, now=datetime.now(UTC).replace(microsecond=0)))
     made = {

@@ -91,6 +91,7 @@ async def fill(directory: Path) -> None:
             http=("127.0.0.1", 0),
             names=["localhost"],
             operator="first",
+            approvals=1,
         ),
         now=now,
     )

@@ -127,6 +127,7 @@ class Federation(Site):
             names=["localhost", HOST],
             operator="demo",
             tls=None,
+            approvals=1,
         )
         await make_hub(plan, now=datetime.now(UTC))
         self._on_step("the hub, the platforms and the national issuer")
