@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gateway.cli.convert import convert
+from gateway.cli.disclose import Disclose, disclose, disclosure_of
 from gateway.cli.gate_input import (
     AskDocument,
     Config,
@@ -208,6 +209,7 @@ def ask(
         str | None,
         typer.Option("--travel-card", help="Text of a travel card 行程卡 shown beside the code."),
     ] = None,
+    part: Disclose = None,
     timeout: Timeout = None,
     config: Config = None,
     as_json: Json = False,
@@ -232,7 +234,11 @@ def ask(
         async with Checkpoint.open(settings, follow=False) as checkpoint:
             await checkpoint.refresh_if_stale()
             return await checkpoint.ask(
-                traveller, origin=origin, timeout_seconds=timeout, beside=travel_card
+                traveller,
+                origin=origin,
+                timeout_seconds=timeout,
+                beside=travel_card,
+                disclosure=disclosure_of(part),
             )
 
     result = run_command(work(), as_json=as_json)
@@ -252,6 +258,7 @@ def fetch(
     document_file: DocumentFile = None,
     document: AskDocument = False,
     document_type: Type = 10,
+    part: Disclose = None,
     timeout: Timeout = None,
     config: Config = None,
     as_json: Json = False,
@@ -265,6 +272,8 @@ def fetch(
       hutong checkpoint fetch --document --from 330100 --out ticket
 
       hutong checkpoint verify --file ticket.png
+
+      hutong checkpoint fetch --document --from 330100 --disclose minimal --out market
     """
     from gateway.cli.carried import show_qr, write_carried
 
@@ -277,7 +286,12 @@ def fetch(
     async def work() -> Fetched:
         async with Checkpoint.open(settings, follow=False) as checkpoint:
             await checkpoint.refresh_if_stale()
-            return await checkpoint.fetch(traveller, origin=origin, timeout_seconds=timeout)
+            return await checkpoint.fetch(
+                traveller,
+                origin=origin,
+                timeout_seconds=timeout,
+                disclosure=disclosure_of(part),
+            )
 
     fetched = run_command(work(), as_json=as_json)
     result = fetched.result
@@ -392,6 +406,7 @@ def batch(
 
 
 app.command()(convert)
+app.command()(disclose)
 
 
 # --- work ---------------------------------------------------------------------------
