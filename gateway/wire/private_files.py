@@ -7,11 +7,13 @@ secret. A file is created with its final mode, and never written over.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from gateway.attestation import strict_json
 from gateway.attestation.errors import KeyMaterialError
+from gateway.attestation.keys import signing_key_from_jwk
 from gateway.wire.files import OWNER_ONLY, FileError, read_bounded, write_new
+from gateway.wire.pkcs11_keys import MEMBER, open_signing_key, parse_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,7 +49,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def read_private_key(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
-    """Read one private JWK.
+    """Read one private JWK, or find the key in a module that the file names.
 
     Args:
         path: the file.
@@ -60,10 +62,19 @@ def read_private_key(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
     try:
         jwk = strict_json.loads(data)
         if isinstance(jwk, dict):
+            if jwk.keys() == {MEMBER} and isinstance(jwk[MEMBER], str):
+                return _in_module(path, jwk[MEMBER], parse)
             return parse(jwk)
     except (ValueError, KeyMaterialError):
         pass
     raise FileError(f"{path} is not a private JWK of this profile")
+
+
+def _in_module(path: Path, uri: str, parse: Callable[[dict[str, Any]], T]) -> T:
+    if parse is not signing_key_from_jwk:
+        raise FileError(f"{path} names a key in a module, which holds signing keys only")
+    key: Any = open_signing_key(parse_uri(uri), path.parent)
+    return cast("T", key)
 
 
 def write_private_jwk(path: Path, jwk: Mapping[str, str]) -> None:
