@@ -64,8 +64,12 @@ def invoke(*arguments: object) -> Any:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("hub") / "made"
-    result = invoke("init", "--dir", directory, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    result = invoke(
+        *("init", "--dir", directory, "--approvals", 1),
+        *("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"),
+    )
     assert result.exit_code == Exit.OK, result.output
+    assert load_settings(directory).approvals_needed == 1
     return directory
 
 
@@ -80,6 +84,7 @@ def test_init_makes_a_whole_hub_and_says_what_to_hand_over(tmp_path: Path) -> No
         assert (directory / name).exists(), name
     settings = load_settings(directory)
     assert (settings.grpc.port, settings.http.port) == (7443, 7480)
+    assert settings.approvals_needed == 2
     profile = load_operator_profile(Path(said["operator"]))
     assert profile.hub == "localhost:7443"
     assert profile.token_url == "https://localhost:7480/oauth2/token"
