@@ -91,7 +91,8 @@ def _snapshot(plan: VerifierPlan, chain: Chain) -> Told:
 def _deltas(plan: VerifierPlan, chain: Chain) -> Told:
     """Every entry from the first, then a head."""
     steps: list[dict[str, Any]] = [{"entries": [link.token for link in chain.links]}]
-    return _told(chain, [*steps, {"head": chain.head(NOW - 60)}], plan)
+    steps.append({"head": chain.head(NOW - 60)})
+    return _told(chain, steps, plan)
 
 
 def _both(plan: VerifierPlan, chain: Chain) -> Told:
