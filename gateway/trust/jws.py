@@ -10,6 +10,9 @@ does not do (docs/adr/0003):
   is not Unicode;
 * the algorithm is the one of the key, never the one the token asks for.
 
+Of the two spellings ``(r, s)`` and ``(r, n - s)`` of an ES256 signature the lower is
+written; both are read, because not every signer knows the rule (docs/adr/0016).
+
 Errors are the two of this module; callers turn them into their own.
 """
 
@@ -27,11 +30,11 @@ from joserfc.jws import JWSRegistry
 
 from gateway.attestation import base64url, strict_json
 from gateway.attestation.keys import ALGORITHMS, KEY_ID_LENGTH
+from gateway.attestation.signing import other_s, sign_bytes
 
 if TYPE_CHECKING:
     from gateway.attestation.keys import (
         Algorithm,
-        PrivateKey,
         PublicKey,
         SigningKey,
         VerificationKey,
@@ -129,8 +132,24 @@ def sign(claims: dict[str, Any], key: SigningKey, *, typ: str) -> str:
     """Signs an object as a compact JWS with exactly the three header members."""
     header = {"alg": key.algorithm, "kid": key.key_id, "typ": typ}
     signing_input = f"{_encode_json(header)}.{_encode_json(claims)}".encode()
-    signature = _REGISTRY.get_alg(key.algorithm).sign(signing_input, _jwk(key.private))
-    return f"{signing_input.decode()}.{base64url.encode(signature)}"
+    return f"{signing_input.decode()}.{base64url.encode(sign_bytes(signing_input, key))}"
+
+
+def twin(token: str) -> str | None:
+    """Returns the other spelling of an ES256 token, which verifies just as well.
+
+    Args:
+        token: one that verified.
+
+    Returns:
+        None for Ed25519, whose signatures have one spelling.
+    """
+    signing_input, _, signature = token.rpartition(".")
+    header, _, _ = signing_input.partition(".")
+    if _read_header(header.encode("ascii"))[0] != "ES256":
+        return None
+    other = other_s(base64url.decode(signature.encode("ascii")))
+    return f"{signing_input}.{base64url.encode(other)}"
 
 
 def digest(token: str) -> str:
@@ -186,7 +205,7 @@ def _decode(segment: bytes) -> bytes:
         raise MalformedError("a segment is not canonical base64url") from None
 
 
-def _jwk(key: PrivateKey | PublicKey) -> ECKey | OKPKey:
+def _jwk(key: PublicKey) -> ECKey | OKPKey:
     if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
         return ECKey.import_key(key)
     if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
