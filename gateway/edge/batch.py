@@ -67,7 +67,7 @@ async def _decide_row(pipeline: Pipeline, row: ManifestRow, timeout_seconds: flo
         if isinstance(row.presentation, CarriedAttestation):
             # Nothing is awaited below; the progress of the others must still show.
             await asyncio.sleep(0)
-            return pipeline.verify_offline(row.presentation.token)
+            return await pipeline.verify_carried(row.presentation.token)
         return await pipeline.ask(
             row.presentation, origin=row.origin, timeout_seconds=timeout_seconds
         )

@@ -14,7 +14,6 @@ attestations from what is on disk.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from datetime import UTC, datetime
@@ -22,56 +21,48 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from hutong.v1 import exchange_pb2
-from hutong.v1.exchange_service_pb2_grpc import ExchangeServiceStub
-from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
 from gateway.attestation import VerifiedTokenCache, to_armour
-from gateway.codes import parse_division, region_urn
+from gateway.codes import parse_division
 from gateway.edge.batch import CONCURRENT_ROWS, run_batch
-from gateway.edge.client import ExchangeClient
-from gateway.edge.convert import Converter
 from gateway.edge.decide import Pipeline
 from gateway.edge.federation import FederatedTrust
 from gateway.edge.files import read_bounded
 from gateway.edge.images import read_code_from_image
-from gateway.edge.importing import ImportClient
-from gateway.edge.keys import load_authentication_key
+from gateway.edge.knowledge import Knowledge
+from gateway.edge.online import Hands, Line, follow, open_line
+from gateway.edge.online import open_hub_channel as open_hub_channel
+from gateway.edge.packs import PackStore
+from gateway.edge.reconcile import ConflictLog, Reconciled, SightingQueue, reconcile
 from gateway.edge.record import DecisionLog
+from gateway.edge.revocation import StatusFolder, StatusLists
 from gateway.edge.seen import SeenAttestations
+from gateway.edge.showings import Showings
 from gateway.edge.status import Fetched as Fetched
-from gateway.edge.status import Status as Status
+from gateway.edge.status import HubStatus, Status, trust_limit_seconds
 from gateway.edge.view import TrustView
 from gateway.errors import HutongError
 from gateway.trust import parse_anchor
 from gateway.trust.anchor import MAX_ANCHOR_BYTES
-from gateway.wire.channel import open_channel
 from gateway.wire.errors import RpcFailure
-from gateway.wire.feed_follower import FeedFollower
 from gateway.wire.replica_store import ReplicaStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    import grpc
-
     from gateway.attestation.sd_jwt import Disclosure
     from gateway.codes import Declarations, Document
-    from gateway.edge.convert import Conversion
+    from gateway.edge.convert import Conversion, Converter
     from gateway.edge.manifest import ManifestRow
+    from gateway.edge.packs import Taken
     from gateway.edge.questions import Askable
     from gateway.edge.result import Result
     from gateway.edge.settings import CheckpointSettings
     from gateway.recognition import Evidence
     from gateway.trust import TrustAnchor
 
-MAX_CA_BYTES: Final = 64 * 1024
-"""A chain of a handful of certificates."""
-
 STALE_SECONDS: Final = 60
 """A one-shot command refreshes trust that is older than this before it asks."""
-
-TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105 - a path
-"""Where the hub's HTTP door issues access tokens."""
 
 _log = structlog.get_logger(__name__)
 
@@ -95,19 +86,24 @@ class Checkpoint:
         self._anchor = anchor
         self._clock = clock
         self._store = ReplicaStore(settings.replica_file, anchor)
+        self._packs = PackStore(settings.packs_folder, anchor)
+        self._folder = StatusFolder(settings.status_folder)
+        self._lists = StatusLists(self._folder)
+        self._knowledge = Knowledge(anchor, self._store, self._packs, self._folder)
+        self._queue = SightingQueue(settings.unreported_file)
+        self._conflicts = ConflictLog(settings.conflicts_file)
         self._cache = VerifiedTokenCache()
         self._trust = FederatedTrust(
-            self._store,
+            self._knowledge,
             anchor.hub,
             settings.state_dir,
             clock=clock,
             heartbeat_seconds=settings.heartbeat_seconds,
-            on_change=self._cache.clear,
+            on_change=self._changed,
         )
         self._view: TrustView | None = None
-        self._follower: FeedFollower | None = None
+        self._line: Line | None = None
         self._pipeline: Pipeline | None = None
-        self._converter: Converter | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -137,23 +133,26 @@ class Checkpoint:
         anchor = parse_anchor(read_bounded(settings.trust_anchor, MAX_ANCHOR_BYTES, "trust anchor"))
         checkpoint = cls(settings, anchor, clock=clock)
         async with contextlib.AsyncExitStack() as stack:
-            checkpoint._store.load(clock())
+            checkpoint._take_up(clock())
             log = DecisionLog(settings.record_file)
             stack.callback(log.close)
-            client: ExchangeClient | None = None
             if online:
-                client = await checkpoint._go_online(stack, follow, random_bytes)
+                await checkpoint._go_online(stack, random_bytes, is_following=follow)
+            line = checkpoint._line
+            showings = Showings(checkpoint._queue, None if line is None else line.reporter)
+            stack.push_async_callback(showings.close)
             checkpoint._pipeline = Pipeline(
                 region=settings.region,
                 view=checkpoint._trust_view,
-                trust_age_seconds=checkpoint._store.age_seconds,
-                client=client,
+                trust_age_seconds=checkpoint._knowledge.age_seconds,
+                client=None if line is None else line.client,
                 seen=SeenAttestations(settings.seen_file, random_bytes),
                 log=log,
                 clock=clock,
                 purpose=exchange_pb2.Purpose.Value(f"PURPOSE_{settings.purpose}"),
                 max_trust_age_seconds=settings.max_trust_age_seconds,
                 catalogue_file=settings.catalogue_file,
+                showings=showings,
             )
             yield checkpoint
 
@@ -223,9 +222,10 @@ class Checkpoint:
         Raises:
             ConversionError: the name or an answer is missing.
         """
-        if self._converter is None:
+        converter = self._converter
+        if converter is None:
             raise RpcFailure("PEER_UNREACHABLE", "this checkpoint runs offline")
-        return await self._converter.convert(
+        return await converter.convert(
             document,
             name=name,
             declarations=declarations,
@@ -233,6 +233,10 @@ class Checkpoint:
             destination=parse_division(destination),
             timeout_seconds=timeout_seconds or 2 * self._timeout(None),
         )
+
+    @property
+    def _converter(self) -> Converter | None:
+        return None if self._line is None else self._line.converter
 
     async def attested(
         self, document: Document, *, origin: str, timeout_seconds: float | None = None
@@ -247,6 +251,10 @@ class Checkpoint:
     def verify_offline(self, text: str) -> Result:
         """Decide about a carried attestation; see ``Pipeline.verify_offline``."""
         return self._ready().verify_offline(text)
+
+    async def verify(self, text: str) -> Result:
+        """The same, asking a hub within reach about repeats; see ``Pipeline``."""
+        return await self._ready().verify_carried(text)
 
     def verify_image(self, data: bytes) -> Result:
         """Decide about a carried attestation in a PNG or SVG picture.
@@ -279,16 +287,44 @@ class Checkpoint:
             RpcFailure: the hub cannot be reached, or this checkpoint is offline.
             FeedError: what the hub sent was refused.
         """
-        if self._follower is not None:
-            await self._follower.refresh()
-            await self._trust.refresh()
+        if self._line is None:
+            return
+        await self._line.follower.refresh()
+        await self._trust.refresh()
+        try:
+            await self._line.fetcher.fetch_missing()
+        except HutongError as error:
+            # The hub's word is here; what a missing list leaves unknown is told.
+            _log.warning("status_lists_not_fetched", code=error.code)
+
+    async def reconcile(self) -> Reconciled:
+        """Report what was admitted while the hub was away; see ``reconcile``.
+
+        Raises:
+            RpcFailure: the hub does not take it, or this checkpoint runs offline.
+        """
+        if self._line is None:
+            raise RpcFailure("PEER_UNREACHABLE", "this checkpoint runs offline")
+        return await reconcile(self._queue, self._line.reporter, self._conflicts, self._clock())
+
+    def load_pack(self, data: bytes) -> Taken:
+        """Take an air-gapped pack in; it holds from the next decision on.
+
+        Raises:
+            PackError: it does not hold; nothing changed.
+            FeedError: likewise; FEED_ROLLED_BACK, it ends before what is known.
+            OSError: it cannot be written.
+        """
+        taken = self._knowledge.take_pack(data, self._clock())
+        self._cache.clear()
+        return taken
 
     async def refresh_if_stale(self) -> None:
         """Refresh trust older than a minute; an unreachable hub is no error here.
 
         What is held goes on ageing, and the decision tells its age.
         """
-        age = self._store.age_seconds(self._clock())
+        age = self._knowledge.age_seconds(self._clock())
         if age is not None and age <= STALE_SECONDS:
             return
         try:
@@ -298,104 +334,90 @@ class Checkpoint:
 
     def status(self) -> Status:
         """What this checkpoint knows now."""
-        age = self._store.age_seconds(self._clock())
-        view = self._trust_view() if self._store.is_usable else None
+        now = self._clock()
+        age = self._knowledge.age_seconds(now)
+        view = self._trust_view() if self._knowledge.is_usable else None
         policy = view.policy if view is not None else None
-        limit = self.settings.max_trust_age_seconds
-        if policy is not None:
-            limit = min(limit, policy.ages.trust * 3600)
+        limit = trust_limit_seconds(self.settings.max_trust_age_seconds, policy)
+        named, missing = (
+            ([], []) if view is None else (view.revocations.named(), view.revocations.missing())
+        )
         return Status(
             urn=self.settings.urn,
             region=self.settings.region,
             hub=self._anchor.hub,
-            sequence=self._store.sequence if view is not None else None,
+            sequence=self._knowledge.sequence if view is not None else None,
             trust_seconds=age,
             authorities=tuple(
                 (authority.urn, authority.state.value)
                 for authority in (view.bundle.authorities() if view is not None else ())
             ),
             policy_id=policy.id if policy is not None else None,
-            feed_failure=self._follower.last_failure if self._follower is not None else None,
+            feed_failure=self._line.follower.last_failure if self._line is not None else None,
             is_trust_too_old=age is None or age > limit,
+            road=self._knowledge.road,
+            prefixes=self._knowledge.prefixes,
+            lists=len(named),
+            lists_missing=len(missing),
+            unreported=len(self._queue),
+            conflicts=len(self._conflicts.read()),
+            hubs=tuple(
+                HubStatus(hub, replica.age_seconds(now) if replica.is_usable else None)
+                for hub, replica in sorted(self._trust.tree.replicas.items())
+            ),
         )
 
     # --- assembly ------------------------------------------------------------
 
+    def _take_up(self, now: datetime) -> None:
+        """What the disk and the stick hold."""
+        self._store.load(now)
+        self._packs.open(now)
+        if self.settings.packs_dir is not None and self.settings.packs_dir.is_dir():
+            self._packs.take_from(self.settings.packs_dir, now)
+        self._knowledge.spread_lists()
+
     async def _go_online(
         self,
         stack: contextlib.AsyncExitStack,
-        follow: bool,  # noqa: FBT001 - one caller
         random_bytes: Callable[[int], bytes],
-    ) -> ExchangeClient:
-        # A gate that only verifies what is carried does not pay for an HTTP client.
-        from gateway.wire.token_client import TokenClient  # noqa: PLC0415 - offline work needs no HTTP client
-
-        settings = self.settings
-        key = load_authentication_key(settings.key_file)
-        ca_pem = read_ca(settings)
-        channel = open_channel(settings.hub, ca_pem=ca_pem)
-        stack.push_async_callback(channel.close, None)
-        tokens = await stack.enter_async_context(
-            TokenClient(settings.http + TOKEN_PATH, settings.urn, key, ca_pem, self._clock)
-        )
-        self._follower = FeedFollower(
-            FeedServiceStub(channel),
+        *,
+        is_following: bool,
+    ) -> None:
+        hands = Hands(
+            self.settings,
             self._store,
-            clock=self._clock,
-            heartbeat_seconds=settings.heartbeat_seconds,
-            on_change=self._feed_changed,
+            self._folder,
+            self._queue,
+            self._conflicts,
+            self._trust_view,
+            self._knowledge.age_seconds,
+            self.refresh,
+            self._clock,
+            random_bytes,
         )
-        self._trust.start(FeedServiceStub(channel), follow=follow)
+        self._line = await open_line(stack, hands, on_change=self._changed)
         stack.push_async_callback(self._trust.close)
-        if follow:
-            task = asyncio.create_task(self._follower.run())
-            stack.push_async_callback(_cancel, task)
-        stub = ExchangeServiceStub(channel)
-        client = await stack.enter_async_context(
-            ExchangeClient(
-                stub,
-                caller=settings.urn,
-                audience=region_urn(settings.region),
-                tokens=tokens,
-                keys=lambda: self._trust_view().bundle,
-                refresh_trust=self.refresh,
-                clock=self._clock,
-                random_bytes=random_bytes,
-                max_in_flight=settings.max_in_flight,
-            )
-        )
-        is_platform = settings.purpose == "PLATFORM"
-        self._converter = Converter(
-            view=self._trust_view,
-            trust_age_seconds=self._store.age_seconds,
-            asks=client,
-            imports=ImportClient(
-                stub,
-                caller=settings.urn,
-                tokens=tokens,
-                keys=lambda: self._trust_view().bundle,
-                refresh_trust=self.refresh,
-                clock=self._clock,
-                random_bytes=random_bytes,
-            ),
-            clock=self._clock,
-            purpose=(exchange_pb2.PURPOSE_PLATFORM if is_platform else exchange_pb2.PURPOSE_HOLDER),
-            max_trust_age_seconds=settings.max_trust_age_seconds,
-        )
-        return client
+        if is_following:
+            follow(stack, self._line, hands)
+        self._trust.start(self._line.feeds, follow=is_following)
+
+    def _changed(self) -> None:
+        self._cache.clear()
+        self._trust.tree.update()
+        if self._line is not None:
+            self._line.changed()
 
     def _age_of(self, now: datetime, origin: str) -> int | None:
         return self._trust.tree.age_seconds(now, origin)
-
-    def _feed_changed(self) -> None:
-        self._cache.clear()
-        self._trust.tree.update()
 
     def _trust_view(self) -> TrustView:
         bundle = self._trust.bundle
         if self._view is None or self._view.bundle is not bundle:
             self._cache.clear()
-            self._view = TrustView(bundle, self.settings.region, self._cache, age_of=self._age_of)
+            self._view = TrustView(
+                bundle, self.settings.region, self._cache, self._lists, age_of=self._age_of
+            )
         return self._view
 
     def _ready(self) -> Pipeline:
@@ -407,22 +429,5 @@ class Checkpoint:
         return self.settings.question_timeout_seconds if given is None else given
 
 
-def read_ca(settings: CheckpointSettings) -> bytes | None:
-    """The certificates under which the hub's is checked; None: the system's."""
-    if settings.ca_file is None:
-        return None
-    return read_bounded(settings.ca_file, MAX_CA_BYTES, "CA file")
-
-
-def open_hub_channel(settings: CheckpointSettings) -> grpc.aio.Channel:
-    """A channel to the hub of these settings."""
-    return open_channel(settings.hub, ca_pem=read_ca(settings))
-
-
 def _division(origin: str | None) -> str | None:
     return None if origin is None else parse_division(origin)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -29,27 +28,15 @@ from hutong.v1 import exchange_pb2
 from gateway.attestation import AttestationError, AttestationFault, from_armour, is_armour
 from gateway.attestation.presenting import verify_presentation
 from gateway.attestation.sd_jwt import MINIMAL_MEMBERS, Disclosure, disclosed_names, is_sd_jwt
-from gateway.attestation.verifying import MAX_LEEWAY_SECONDS
 from gateway.codes import region_urn
 from gateway.edge.errors import PresentationError
 from gateway.edge.identify import Identified, or_national
-from gateway.edge.listed import listed_since
 from gateway.edge.presentation import CarriedAttestation, parse_presentation
 from gateway.edge.questions import AttestedAnswer
-from gateway.edge.reasons import CARD_NOT_CHECKED, SEEN_BEFORE, with_own_words
-from gateway.edge.record import DecisionRecord
-from gateway.edge.result import Result
+from gateway.edge.sightings import sighting_of
+from gateway.edge.weighing import Held, Weigher
 from gateway.errors import HutongError, TrustError
-from gateway.recognition import (
-    Ages,
-    Decision,
-    OutcomeEvidence,
-    RefusedEvidence,
-    Verdict,
-    VerifiedEvidence,
-    decide,
-    refusal_reason,
-)
+from gateway.recognition import OutcomeEvidence, RefusedEvidence, VerifiedEvidence
 from gateway.recognition.reasons import TRUST_TOO_OLD
 from gateway.wire.errors import RpcFailure
 
@@ -60,13 +47,16 @@ if TYPE_CHECKING:
 
     from gateway.attestation import Attestation
     from gateway.attestation.disclosed import DisclosedAttestation
-    from gateway.codes import Document, Itinerary
+    from gateway.codes import Document
     from gateway.edge.client import ExchangeClient
     from gateway.edge.questions import Answered, Askable
-    from gateway.edge.record import DecisionLog, DecisionPath
+    from gateway.edge.record import DecisionLog
+    from gateway.edge.result import Result
     from gateway.edge.seen import SeenAttestations
+    from gateway.edge.showings import Showings
+    from gateway.edge.sightings import Sighting
     from gateway.edge.view import TrustView
-    from gateway.recognition import Evidence, Reason
+    from gateway.recognition import Evidence
 
 ONLINE: Final = exchange_pb2.ATTESTATION_USE_ONLINE
 CARRIED: Final = exchange_pb2.ATTESTATION_USE_CARRIED
@@ -88,6 +78,7 @@ class Pipeline:
         purpose: why this checkpoint asks.
         max_trust_age_seconds: bound of this checkpoint beside the policy's own.
         catalogue_file: store of what other regions say since; None: there is none.
+        showings: what is done about repeats elsewhere; None: nothing.
     """
 
     def __init__(
@@ -103,18 +94,24 @@ class Pipeline:
         purpose: exchange_pb2.Purpose.ValueType,
         max_trust_age_seconds: int,
         catalogue_file: Path | None = None,
+        showings: Showings | None = None,
     ) -> None:
-        self._region = region
         self._audience = region_urn(region)
         self._view = view
-        self._trust_age_seconds = trust_age_seconds
         self._client = client
-        self._seen = seen
-        self._log = log
         self._clock = clock
         self._purpose = purpose
-        self._max_trust_age_seconds = max_trust_age_seconds
-        self._catalogue_file = catalogue_file
+        self._showings = showings
+        self._weigher = Weigher(
+            region=region,
+            view=view,
+            trust_age_seconds=trust_age_seconds,
+            seen=seen,
+            log=log,
+            clock=clock,
+            max_trust_age_seconds=max_trust_age_seconds,
+            catalogue_file=catalogue_file,
+        )
 
     def require_trust(self) -> None:
         """Raise ReplicaError when this checkpoint has never synchronised."""
@@ -149,16 +146,17 @@ class Pipeline:
         """
         started = time.perf_counter()
         if isinstance(shown, str) and is_armour(shown.strip()):
-            return self.verify_offline(shown)
+            return await self.verify_carried(shown)
         presentation = parse_presentation(shown) if isinstance(shown, str) else shown
         if isinstance(presentation, CarriedAttestation):
-            return self.verify_offline(presentation.token)
+            return await self.verify_carried(presentation.token)
         identified = self._identify(presentation, origin)
         evidence, card = await asyncio.gather(
             self._evidence(identified, timeout_seconds, disclosure),
             self._card(beside, timeout_seconds),
         )
-        result = self._decide_and_record(evidence, identified.region, "online", started, card)
+        held = Held(evidence, identified.region, "online", started, card)
+        result = self._weigher.settle(held, self._weigher.weigh(held))
         return replace(result, instead_of=identified.instead_of)
 
     async def fetch(
@@ -196,7 +194,7 @@ class Pipeline:
                 token = answer.token
         except HutongError as error:
             evidence = RefusedEvidence(error.code, identified.region)
-        result = self._result(evidence, identified.region, "online", started)
+        result = self._weigher.weigh(Held(evidence, identified.region, "online", started))
         return token, replace(result, instead_of=identified.instead_of)
 
     async def attested(
@@ -207,8 +205,7 @@ class Pipeline:
         The arguments are as for ``ask``; so is ReplicaError.
         """
         identified = or_national(Identified(origin, document), self._view().bundle)
-        age = self._trust_age_seconds(self._clock())
-        if age is None or age > self._max_trust_age_seconds:
+        if self._weigher.is_trust_too_old(identified.region):
             return RefusedEvidence(TRUST_TOO_OLD.code, identified.region)
         return await self._evidence(identified, timeout_seconds)
 
@@ -222,24 +219,84 @@ class Pipeline:
             PresentationError: it is neither.
             ReplicaError: this checkpoint has never synchronised.
         """
-        started = time.perf_counter()
-        self.require_trust()
-        origin: str | None = None
-        try:
-            attestation = self._verify_token(_carried(text), nonce=None)
-            origin = attestation.code.issued_by
-            evidence: Evidence = VerifiedEvidence(attestation)
-        except TrustError as error:
-            evidence = RefusedEvidence(error.code, None)
-        return self._decide_and_record(evidence, origin, "offline", started)
+        held = self._read_carried(text)
+        result = self._weigher.weigh(held)
+        sighting = self._sighting(held, result)
+        if sighting is not None:
+            result = replace(result, sighting="unreported")
+        result = self._weigher.settle(held, result)
+        if sighting is not None and result.is_admitted and self._showings is not None:
+            self._showings.keep(sighting)
+        return result
+
+    async def verify_carried(self, text: str) -> Result:
+        """Decide about a carried attestation; a hub within reach is asked about repeats.
+
+        As :meth:`verify_offline`, which it is without a hub. What is shown is reported
+        whatever is decided; the decision waits for the word on it only where it admits.
+
+        Args:
+            text: armoured text or a bare JWT.
+
+        Raises:
+            PresentationError: it is neither.
+            ReplicaError: this checkpoint has never synchronised.
+        """
+        if self._showings is None or not self._showings.can_ask:
+            return self.verify_offline(text)
+        held = self._read_carried(text)
+        result = self._weigher.weigh(held)
+        sighting = self._sighting(held, result)
+        if sighting is None:
+            return self._weigher.settle(held, result)
+        if not result.is_admitted:
+            self._showings.tell(sighting)
+            return self._weigher.settle(held, replace(result, sighting="reported"))
+        is_reported, elsewhere = await self._showings.ask(sighting)
+        if elsewhere is not None:
+            result = self._weigher.weigh(held, elsewhere_seconds=elsewhere)
+        result = replace(result, sighting="reported" if is_reported else "unreported")
+        result = self._weigher.settle(held, result)
+        if not is_reported and result.is_admitted:
+            self._showings.keep(sighting)
+        return result
 
     def refused(self, error: HutongError, origin: str | None) -> Result:
         """Decide about a traveller whose presentation could not be used, in a batch."""
         started = time.perf_counter()
-        evidence = RefusedEvidence(error.code, origin)
-        return self._decide_and_record(evidence, origin, "offline", started)
+        held = Held(RefusedEvidence(error.code, origin), origin, "offline", started)
+        return self._weigher.settle(held, self._weigher.weigh(held))
 
     # --- steps ---------------------------------------------------------------
+
+    def _read_carried(self, text: str) -> Held:
+        """Verify what is carried, and ask whether its issuer still stands by it."""
+        started = time.perf_counter()
+        self.require_trust()
+        origin: str | None = None
+        status_seconds: int | None = None
+        try:
+            attestation = self._verify_token(_carried(text), nonce=None)
+            origin = attestation.code.issued_by
+            status_seconds = self._view().revocations.check(attestation, self._clock())
+            evidence: Evidence = VerifiedEvidence(attestation)
+        except TrustError as error:
+            evidence = RefusedEvidence(error.code, origin)
+        return Held(evidence, origin, "offline", started, status_seconds=status_seconds)
+
+    def _sighting(self, held: Held, result: Result) -> Sighting | None:
+        """What of a showing is reported, where the policy minds repeats."""
+        policy = self._view().policy
+        if (
+            self._showings is None
+            or policy is None
+            or policy.replay is None
+            or not isinstance(held.evidence, VerifiedEvidence)
+        ):
+            return None
+        return sighting_of(
+            held.evidence.attestation, minutes=policy.replay.minutes, now=result.decided_at
+        )
 
     def _identify(self, presentation: Askable, origin: str | None) -> Identified:
         view = self._view()
@@ -310,6 +367,8 @@ class Pipeline:
                 "signed by another authority than the one asked",
                 code=AttestationFault.ISSUER_NOT_ALLOWED,
             )
+        if is_carried:
+            self._view().revocations.check(attestation, self._clock())
         return VerifiedEvidence(attestation)
 
     def _verify_token(
@@ -322,109 +381,6 @@ class Pipeline:
             now=self._clock(),
             nonce=nonce,
         )
-
-    def _decide_and_record(
-        self,
-        evidence: Evidence,
-        origin: str | None,
-        path: DecisionPath,
-        started: float,
-        card: Evidence | None = None,
-    ) -> Result:
-        result = self._result(evidence, origin, path, started, card)
-        if path == "offline" and result.is_admitted and isinstance(evidence, VerifiedEvidence):
-            doubt = self._admit_once(evidence.attestation, result.decided_at)
-            if doubt is not None:
-                result = self._result(RefusedEvidence(doubt, origin), origin, path, started)
-        self._record(result)
-        return result
-
-    def _admit_once(
-        self, attestation: Attestation | DisclosedAttestation, now: datetime
-    ) -> str | None:
-        """Note the admission of a carried attestation; returns why it may not be."""
-        try:
-            is_first = self._seen.admit_once(
-                attestation.issuer,
-                attestation.token_id,
-                # The verifier still takes it for its leeway; the guard outlives that.
-                expires_at=attestation.expires_at + timedelta(seconds=MAX_LEEWAY_SECONDS),
-                now=now,
-            )
-        except OSError as error:
-            _log.error("admission_not_noted", error=type(error).__name__)
-            return "RECORD_UNAVAILABLE"
-        return None if is_first else SEEN_BEFORE
-
-    def _result(
-        self,
-        evidence: Evidence,
-        origin: str | None,
-        path: DecisionPath,
-        started: float,
-        card: Evidence | None = None,
-    ) -> Result:
-        now = self._clock()
-        itinerary = card.itinerary if isinstance(card, OutcomeEvidence) else None
-        decision = self._decide(evidence, now, itinerary)
-        if card is not None and itinerary is None and decision.verdict.admits:
-            decision = _referred(decision, CARD_NOT_CHECKED)
-        if decision.verdict.admits and isinstance(evidence, VerifiedEvidence):
-            since = listed_since(self._catalogue_file, evidence.attestation)
-            decision = decision if since is None else _referred(decision, since)
-        milliseconds = (time.perf_counter() - started) * 1000
-        return Result(
-            decision, evidence, origin, self._region, path, now, milliseconds, beside=card
-        )
-
-    def _decide(self, evidence: Evidence, now: datetime, itinerary: Itinerary | None) -> Decision:
-        trust_seconds = self._trust_age_seconds(now)
-        # A head of the feed confirms everything in it, the policy included.
-        ages = Ages(trust_seconds=trust_seconds, policy_seconds=trust_seconds)
-        policy = self._view().policy
-        if policy is None:
-            reason = refusal_reason("POLICY_UNKNOWN")
-            return Decision(Verdict.REFER, None, (), (reason,), "", None, ages)
-        decision = with_own_words(decide(policy, evidence, now=now, ages=ages, itinerary=itinerary))
-        too_old = trust_seconds is not None and trust_seconds > self._max_trust_age_seconds
-        if too_old and TRUST_TOO_OLD not in decision.reasons:
-            decision = _referred(decision, TRUST_TOO_OLD)
-        return decision
-
-    def _record(self, result: Result) -> None:
-        decision = result.decision
-        try:
-            self._log.append(
-                DecisionRecord(
-                    at=result.decided_at,
-                    path=result.path,
-                    destination=result.destination,
-                    origin=result.origin,
-                    verdict=decision.verdict.value,
-                    reasons=tuple(reason.code for reason in decision.reasons),
-                    policy=decision.policy_id or None,
-                    trust_seconds=decision.ages.trust_seconds,
-                    policy_seconds=decision.ages.policy_seconds,
-                    source_seconds=decision.ages.source_seconds,
-                    milliseconds=round(result.milliseconds, 3),
-                    status_seconds=decision.ages.status_seconds,
-                    warnings=tuple(warning.code for warning in decision.warnings),
-                )
-            )
-        except OSError as error:
-            # A full disk must not close the gate; the verdict stands, the gap is told.
-            _log.error("decision_not_recorded", error=type(error).__name__)
-
-
-def _referred(decision: Decision, reason: Reason) -> Decision:
-    """The decision, left to a person for a reason of its own."""
-    return replace(
-        decision,
-        verdict=Verdict.REFER,
-        days=None,
-        conditions=(),
-        reasons=(reason, *decision.reasons),
-    )
 
 
 def _check_disclosure(token: str, asked: Disclosure | None) -> None:

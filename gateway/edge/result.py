@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.recognition import OutcomeEvidence, RefusedEvidence, VerifiedEvidence
 
@@ -29,6 +29,8 @@ class Result:
         instead_of: six digits of the region that was meant, where it has no adapter
             and the national code answered; None: the origin is the one meant.
         beside: what came of a travel card shown beside the code; None: none was.
+        sighting: whether the hub was told of a carried attestation; None: the policy
+            does not mind repeats, or nothing was carried.
     """
 
     decision: Decision
@@ -40,6 +42,7 @@ class Result:
     milliseconds: float
     instead_of: str | None = None
     beside: Evidence | None = field(default=None, repr=False)
+    sighting: Literal["reported", "unreported"] | None = None
 
     @property
     def is_admitted(self) -> bool:
@@ -67,6 +70,7 @@ class Result:
             "scheme": scheme,
             "beside": _beside_to_json(self.beside),
             **self.decision.to_json(),
+            "sighting": self.sighting,
             "decided_at": self.decided_at.isoformat(timespec="seconds"),
             "milliseconds": round(self.milliseconds, 1),
         }

@@ -196,11 +196,13 @@ class StatusLists:
     """What this process knows of lists, whatever the bundle; see the module.
 
     Args:
-        folder: where bases are kept.
+        folder: where bases are kept; None: nowhere, so that none is known.
         max_loaded_bytes: unpacked lists in memory; the longest unused go first.
     """
 
-    def __init__(self, folder: StatusFolder, *, max_loaded_bytes: int = MAX_LOADED_BYTES) -> None:
+    def __init__(
+        self, folder: StatusFolder | None, *, max_loaded_bytes: int = MAX_LOADED_BYTES
+    ) -> None:
         self.folder = folder
         self._max_loaded_bytes = max_loaded_bytes
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
@@ -239,7 +241,7 @@ class StatusLists:
         if held is not None and self._is_key(source, held.signed, held.key):
             self._loaded.move_to_end(digest)
             return held.signed
-        token = self.folder.get(digest)
+        token = None if self.folder is None else self.folder.get(digest)
         if token is None:
             return None
         try:
@@ -333,7 +335,8 @@ class RevocationView:
 
     def missing(self) -> list[str]:
         """Return the digests of bases that the feed names and that are not on disk."""
-        return [digest for digest in self.named() if not self._lists.folder.has(digest)]
+        folder = self._lists.folder
+        return [digest for digest in self.named() if folder is None or not folder.has(digest)]
 
     def named(self) -> list[str]:
         """Return the digests of all bases that the feed names, each once."""

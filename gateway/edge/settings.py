@@ -40,6 +40,9 @@ _URN = re.compile(r"urn:hutong:checkpoint:(?P<region>[0-9]{6}):[a-z0-9][a-z0-9-]
 _REGION_URN = re.compile(r"urn:hutong:region:(?P<region>[0-9]{6})")
 _TARGET = re.compile(r"(?:\[[0-9a-fA-F:]{2,39}\]|[A-Za-z0-9._-]{1,253}):[0-9]{1,5}")
 
+_PATHS = ("ca_file", "trust_anchor", "key_file", "state_dir", "catalogue_file", "packs_dir")
+"""Members that name files, relative to the settings' own."""
+
 PurposeName = Literal["CHECKPOINT", "TRANSPORT", "WORKPLACE", "VENUE", "PLATFORM"]
 """Purposes a checkpoint may declare as its own; HOLDER is what ``fetch`` and ``convert``
 declare. PLATFORM is a region's alone, whose platform asks under the region's own name."""
@@ -72,6 +75,9 @@ class CheckpointSettings(FileSettings):
     Whom it lists as not green is referred to a person even with a green that was
     carried here since; it makes nobody green.
     """
+    packs_dir: Path | None = None
+    """Folder looked into for air-gapped packs (``*.pack``) when the checkpoint opens: a
+    stick. Absent: packs are loaded with ``hutong checkpoint pack load`` alone."""
     display_name: str = Field(default="", max_length=128)
     """Name shown to the hub's operators on enrolment."""
     purpose: PurposeName = "CHECKPOINT"
@@ -150,6 +156,26 @@ class CheckpointSettings(FileSettings):
         return self.state_dir / "admitted.log"
 
     @property
+    def status_folder(self) -> Path:
+        """Base status lists, by their digests."""
+        return self.state_dir / "status"
+
+    @property
+    def packs_folder(self) -> Path:
+        """Air-gapped packs that were taken in."""
+        return self.state_dir / "packs"
+
+    @property
+    def unreported_file(self) -> Path:
+        """Admissions that the hub was not told: tags and times."""
+        return self.state_dir / "unreported.queue"
+
+    @property
+    def conflicts_file(self) -> Path:
+        """Admissions that another checkpoint's showing contradicts."""
+        return self.state_dir / "conflicts.jsonl"
+
+    @property
     def enrolment_file(self) -> Path:
         """The enrolment id, kept until the hub's operator has decided."""
         return self.state_dir / "enrolment.json"
@@ -174,7 +200,14 @@ def load_settings(path: Path) -> CheckpointSettings:
     ):
         members = read_toml(path)
         base = path.resolve().parent
-        for name in ("ca_file", "trust_anchor", "key_file", "state_dir", "catalogue_file"):
+        for name in (
+            "ca_file",
+            "trust_anchor",
+            "key_file",
+            "state_dir",
+            "catalogue_file",
+            "packs_dir",
+        ):
             if isinstance(members.get(name), str):
                 members[name] = base / _at_home(members[name])
         return check_members(CheckpointSettings, members, path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.edge.result import Result
+    from gateway.recognition import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,36 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class HubStatus:
+    """Another hub whose feed comes through the own one.
+
+    Attributes:
+        urn: its name.
+        trust_seconds: age of its newest word here; None: there is none.
+    """
+
+    urn: str
+    trust_seconds: int | None
+
+
+def trust_limit_seconds(own_seconds: int, policy: Policy | None) -> int:
+    """Age of trust beyond which everything is referred, or worse.
+
+    Args:
+        own_seconds: bound of the checkpoint itself.
+        policy: the one it applies; None: there is none.
+    """
+    if policy is None:
+        return own_seconds
+    steps = None if policy.freshness is None else policy.freshness.trust
+    given = () if steps is None else (steps.refer, steps.refuse)
+    hours = min((hours for hours in given if hours is not None), default=policy.ages.trust)
+    if steps is not None and steps.refer is None:
+        hours = min(hours, policy.ages.trust)
+    return min(own_seconds, hours * 3600)
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What a checkpoint knows about itself.
 
@@ -42,6 +73,13 @@ class Status:
         policy_id: policy applied here; None: there is none that loads.
         feed_failure: code of what hinders following the feed; None: nothing does.
         is_trust_too_old: whether everything would be referred for that reason.
+        road: by which the trust came, ``feed`` or ``pack``; None: there is none.
+        prefixes: divisions that it speaks of; empty: all.
+        lists: status lists that the feed names.
+        lists_missing: those of them that are not here.
+        unreported: admissions that the hub was not told.
+        conflicts: admissions that another checkpoint's showing contradicts.
+        hubs: other hubs whose feeds are followed through the own one.
     """
 
     urn: str
@@ -53,6 +91,13 @@ class Status:
     policy_id: str | None
     feed_failure: str | None
     is_trust_too_old: bool
+    road: str | None = None
+    prefixes: tuple[str, ...] = ()
+    lists: int = 0
+    lists_missing: int = 0
+    unreported: int = 0
+    conflicts: int = 0
+    hubs: tuple[HubStatus, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -66,4 +111,11 @@ class Status:
             "policy": self.policy_id,
             "feed_failure": self.feed_failure,
             "trust_too_old": self.is_trust_too_old,
+            "road": self.road,
+            "prefixes": list(self.prefixes),
+            "status_lists": self.lists,
+            "status_lists_missing": self.lists_missing,
+            "unreported": self.unreported,
+            "conflicts": self.conflicts,
+            "hubs": [{"urn": hub.urn, "trust_seconds": hub.trust_seconds} for hub in self.hubs],
         }

@@ -97,6 +97,11 @@ class ReplicaStore:
         return self._replica.sequence
 
     @property
+    def digest(self) -> str:
+        """Digest of the newest entry held."""
+        return self._replica.digest
+
+    @property
     def bundle(self) -> TrustBundle:
         """What the feed says now.
 

@@ -36,7 +36,7 @@ async def give(world: World, *rows: Any, made_at: Any, **changes: Any) -> Path:
         receiver = Receiver(world.federation, chain, store, world.state)
         taken = await receiver.take(chain.rows(*rows, made_at=made_at, **changes), now=made_at)
         assert taken.is_clean
-    world.pipeline._catalogue_file = path
+    world.pipeline._weigher._catalogue_file = path
     return path
 
 
@@ -63,7 +63,7 @@ async def test_a_green_carried_since_morning_is_referred_at_noon(tmp_path: Path)
         [record] = parse_records((tmp_path / "decisions.jsonl").read_bytes())
         assert "LISTED_SINCE" in record.reasons
         # It was no admission, so it is not spent either.
-        world.pipeline._catalogue_file = None
+        world.pipeline._weigher._catalogue_file = None
         assert world.pipeline.verify_offline(carried).decision.verdict is Verdict.ADMIT
 
 
@@ -134,7 +134,7 @@ async def test_a_closed_listing_refers_nobody(tmp_path: Path) -> None:
             await receiver.take(chain.rows(red(), made_at=now), now=now)
             other = chain.rows(red(sub="Q" * 43), made_at=now)
             assert (await receiver.take(other, now=now)).closed == 1
-        world.pipeline._catalogue_file = path
+        world.pipeline._weigher._catalogue_file = path
         assert world.pipeline.verify_offline(token).decision.verdict is Verdict.ADMIT
 
 
@@ -146,7 +146,7 @@ async def test_listings_that_cannot_be_read_admit_nobody(tmp_path: Path, damage:
             path.write_bytes(b"no database at all" * 1_000)
         if damage == "no tables":
             path.write_bytes(b"")
-        world.pipeline._catalogue_file = path
+        world.pipeline._weigher._catalogue_file = path
         result = world.pipeline.verify_offline(world.hub.carried(life=LIFE))
         assert result.decision.verdict is Verdict.REFER
         assert codes(result)[0] == "LISTINGS_UNREADABLE"
@@ -162,5 +162,5 @@ async def test_a_pseudonym_towards_another_audience_is_nobody_here(tmp_path: Pat
         token = world.hub.carried(life=LIFE)
         world.clock.advance(hours=2)
         await give(world, red(), made_at=world.clock())
-        assert world.pipeline._region == GUANGZHOU
+        assert world.pipeline._weigher._region == GUANGZHOU
         assert world.pipeline.verify_offline(token).decision.verdict is Verdict.ADMIT

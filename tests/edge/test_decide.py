@@ -246,7 +246,7 @@ async def test_trust_that_grew_old_refers(tmp_path: Path) -> None:
 
 async def test_this_checkpoint_may_be_stricter_about_trust(tmp_path: Path) -> None:
     async with edge_world(tmp_path) as world:
-        world.pipeline._max_trust_age_seconds = 600
+        world.pipeline._weigher._max_trust_age_seconds = 600
         world.clock.advance(seconds=600)
         assert (await ask(world)).is_admitted
         world.clock.advance(seconds=1)

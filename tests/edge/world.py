@@ -25,11 +25,13 @@ from gateway.attestation import (
     AttestationUse,
     Binding,
     VerifiedTokenCache,
+    claims_to_json,
     open_question,
     seal_answer,
     sign_attestation,
 )
 from gateway.attestation.bound import bound_to
+from gateway.attestation.sd_jwt import Disclosure, draft_disclosed, sign_disclosed
 from gateway.attestation.sealing import Profile, open_import, seal_import_answer
 from gateway.codes import (
     Itinerary,
@@ -139,6 +141,13 @@ class Seen:
     questions: list[int]
     cancelled: list[int]
     timeouts: list[int]
+
+
+_DISCLOSURES = {
+    exchange_pb2.DISCLOSURE_UNSPECIFIED: None,
+    exchange_pb2.DISCLOSURE_MINIMAL: Disclosure.MINIMAL,
+    exchange_pb2.DISCLOSURE_SELECTIVE: Disclosure.SELECTIVE,
+}
 
 
 class HubInProcess(exchange_grpc.ExchangeServiceServicer, feed_grpc.FeedServiceServicer):
@@ -270,6 +279,7 @@ class HubInProcess(exchange_grpc.ExchangeServiceServicer, feed_grpc.FeedServiceS
                     if question.use == exchange_pb2.ATTESTATION_USE_IMPORT
                     else None
                 ),
+                disclosure=_DISCLOSURES[question.disclosure],
             )
         elif isinstance(reply, Outcome):
             answer.outcome.outcome = outcome_to_proto(reply)
@@ -288,6 +298,7 @@ class HubInProcess(exchange_grpc.ExchangeServiceServicer, feed_grpc.FeedServiceS
         nonce: bytes | None = None,
         bound: bytes | None = None,
         life: timedelta = timedelta(minutes=5),
+        disclosure: Disclosure | None = None,
     ) -> str:
         now = self.clock()
         use = AttestationUse.CARRIED if nonce is None else AttestationUse.ONLINE
@@ -305,10 +316,11 @@ class HubInProcess(exchange_grpc.ExchangeServiceServicer, feed_grpc.FeedServiceS
             nonce=nonce,
             bound=bound,
         )
-        token = sign_attestation(
-            self.change_attestation(attestation), region.signing[KeyUse.ATTEST]
-        )
-        return self.change_token(token)
+        attestation, key = self.change_attestation(attestation), region.signing[KeyUse.ATTEST]
+        if disclosure is None:
+            return self.change_token(sign_attestation(attestation, key))
+        draft = draft_disclosed(claims_to_json(attestation), disclosure, os.urandom)
+        return self.change_token(sign_disclosed(draft, key))
 
     def carried(self, code: UnifiedCode | None = None, **options: Any) -> str:
         return self.attest(code or unified(), self.region(HANGZHOU), **options)
