@@ -36,6 +36,9 @@ _FIXES: Final = {
     "MANIFEST_ENCODING": "save the file as UTF-8, for example: "
     "iconv -f GB18030 -t UTF-8 OLD.csv > NEW.csv",
     "MANIFEST_HEADER": "the first line names the columns; see docs/guides/run-a-checkpoint.md",
+    "PACK_INVALID": "fetch the pack again from the hub's operator; nothing was changed",
+    "FEED_GAP": "a delta is missing in between: load it first, or a whole pack",
+    "FEED_ROLLED_BACK": "what is held here is newer; ask the hub's operator for a pack of today",
     "FEED_SIGNATURE": "the hub is not the one of the trust anchor: obtain anchor.json from its "
     "operator again, and never from the hub",
     "IMAGE_NO_CODE": "take the picture again, closer and without glare",
@@ -111,8 +114,19 @@ def print_status(known: dict[str, Any], *, as_json: bool) -> None:
     else:
         too_old = " [red](too old: everything is referred)[/red]" if known["trust_too_old"] else ""
         table.add_row("trust", f"{age_text(known['trust_seconds'])} old{too_old}")
-        table.add_row("feed", f"sequence {known['sequence']}")
+        road = "feed" if known["road"] == "feed" else "pack"
+        only = f", for {', '.join(known['prefixes'])} alone" if known["prefixes"] else ""
+        table.add_row(road, f"sequence {known['sequence']}{only}")
+        missing = known["status_lists_missing"]
+        lacking = f" [red]({missing} not here)[/red]" if missing else ""
+        table.add_row("status lists", f"{known['status_lists']}{lacking}")
         table.add_row("policy", known["policy"] or "[red]none for this region[/red]")
+        if known["unreported"] or known["conflicts"]:
+            table.add_row(
+                "admissions", f"{known['unreported']} unreported, {known['conflicts']} contradicted"
+            )
+        for hub in known["hubs"]:
+            table.add_row("hub", f"{hub['urn']}: trust {age_text(hub['trust_seconds'])} old")
         for authority in known["authorities"]:
             region = place(authority["urn"].rpartition(":")[2])
             table.add_row("region", f"{region}: {authority['state']}")
