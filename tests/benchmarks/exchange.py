@@ -68,6 +68,10 @@ class Peer:
         self._send(command)
         return self._receive()
 
+    def receive(self) -> dict[str, Any]:
+        """Return a further answer."""
+        return self._receive()
+
     def cpu_seconds(self) -> float:
         """Processor time of the process so far, user and system, all threads."""
         fields = self._proc("stat").rsplit(")", 1)[1].split()
