@@ -254,7 +254,7 @@ def claims_to_json(attestation: Attestation) -> bytes:
         raise _invalid("status is out of bounds")
     if serial is not None and not 0 <= serial <= MAX_SERIAL:
         raise _invalid("serial is out of bounds")
-    _check_frame(claims)
+    check_frame(claims)
     if code.valid_until is not None and ends > code.valid_until:
         raise outlived()
     for other in code.also:
@@ -299,7 +299,7 @@ def read_claims(payload: bytes) -> tuple[Claims, bytes | None]:
         ) from None
     if not canonical:
         _refuse_doubled_members(payload)
-    nonce = _check_frame(claims)
+    nonce = check_frame(claims)
     check_code(claims.code, claims.exp)
     return claims, nonce
 
@@ -371,7 +371,7 @@ def _invalid(message: str) -> AttestationError:
     return AttestationError(message, code=AttestationFault.CLAIMS_INVALID)
 
 
-def _check_frame(claims: Claims) -> bytes | None:
+def check_frame(claims: Claims) -> bytes | None:
     """Checks what the types do not say of everything but the code; returns the nonce."""
     try:
         region_code(claims.iss)

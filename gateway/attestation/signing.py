@@ -1,7 +1,8 @@
 """Signing an attestation: a compact JWS (RFC 7515 §7.1) in the one form readers accept.
 
 The header is exactly ``alg``, ``kid`` and ``typ``. An ES256 signature is the raw
-``r || s`` of RFC 7518 §3.4. The claims are checked before the key is touched.
+``r || s`` of RFC 7518 §3.4; of its two spellings the one with the lower ``s`` is
+written (docs/adr/0016). The claims are checked before the key is touched.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ TOKEN_TYPE: Final = "hutong-attestation+jwt"  # noqa: S105 - a media type
 
 ES256: Final = ec.ECDSA(Prehashed(hashes.SHA256()))
 """ES256 over a digest that is already made: `hashlib` makes it in less time."""
+
+
+# SEC 2 §2.4.2: the order of P-256.
+_P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_HALF_ORDER: Final = (_P256_ORDER >> 1).to_bytes(COORDINATE_BYTES, "big")
 
 
 def sign_attestation(attestation: Attestation, key: SigningKey) -> str:
@@ -53,7 +59,7 @@ def sign_bytes(data: bytes, key: SigningKey) -> bytes:
     if key.algorithm == "Ed25519":
         signature: bytes = private.sign(data)
         return signature
-    return _raw(private.sign(hashlib.sha256(data).digest(), ES256))
+    return low_s(_raw(private.sign(hashlib.sha256(data).digest(), ES256)))
 
 
 def _raw(der: bytes) -> bytes:
@@ -66,6 +72,18 @@ def _raw(der: bytes) -> bytes:
     split = 4 + der[3]
     r, s = der[4:split].lstrip(b"\0"), der[split + 2 :].lstrip(b"\0")
     return r.rjust(COORDINATE_BYTES, b"\0") + s.rjust(COORDINATE_BYTES, b"\0")
+
+
+def low_s(signature: bytes) -> bytes:
+    """Returns the spelling of a raw ES256 signature whose ``s`` is in the lower half."""
+    # Bytes of one length compare as the numbers they are.
+    return other_s(signature) if signature[COORDINATE_BYTES:] > _HALF_ORDER else signature
+
+
+def other_s(signature: bytes) -> bytes:
+    """Returns the other spelling, ``(r, n - s)``, which verifies whenever this one does."""
+    s = _P256_ORDER - int.from_bytes(signature[COORDINATE_BYTES:], "big")
+    return signature[:COORDINATE_BYTES] + s.to_bytes(COORDINATE_BYTES, "big")
 
 
 @lru_cache(256)

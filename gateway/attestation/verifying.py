@@ -51,7 +51,8 @@ from gateway.attestation.claims import (
 from gateway.attestation.code_claim import to_seconds
 from gateway.attestation.errors import AttestationError, AttestationFault
 from gateway.attestation.keys import ALGORITHMS, COORDINATE_BYTES, KEY_ID_LENGTH, VerificationKey
-from gateway.attestation.sd_jwt import SD_TOKEN_TYPE, disclosed_of, read_disclosed, split
+from gateway.attestation.sd_jwt import SD_TOKEN_TYPE, split
+from gateway.attestation.sd_jwt_reader import disclosed_of, read_disclosed
 from gateway.attestation.signing import ES256, TOKEN_TYPE
 from gateway.errors import CallerError, InternalError
 

@@ -149,6 +149,20 @@ class LiveSet:
             place: entry for place, entry in self.tombstones.items() if entry.sequence > floor
         }
 
+    def respell(self, held: LiveEntry, other: LiveEntry) -> None:
+        """Puts the same entry in another spelling of its signature into its place."""
+        place = held.place
+        if place in self.tombstones:
+            self.tombstones[place] = other
+        elif place in self.published:
+            self.published[place] = replace(self.published[place], entry=other)
+        elif place in self.extras:
+            _, extra = self.extras[place]
+            self.extras[place] = (other, None if extra is None else replace(extra, entry=other))
+        else:
+            live = self.authorities[held.subject]
+            self.authorities[held.subject] = replace(live, entry=other)
+
     def put(self, entry: FeedEntry) -> None:
         """Takes a verified entry in, superseding what has its kind and subject.
 
