@@ -36,10 +36,10 @@ from gateway.attestation.sd_jwt import (
     is_sd_jwt,
     join,
     keep,
-    read_disclosed,
     sign_disclosed,
     split,
 )
+from gateway.attestation.sd_jwt_reader import read_disclosed
 from gateway.attestation.signing import TOKEN_TYPE
 from gateway.attestation.verifying import AttestationVerifier
 from gateway.codes.levels import Level
