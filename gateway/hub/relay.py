@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from gateway.errors import TrustError
+from gateway.hub.errors import RegistryError
 from gateway.hub.feed_watch import Snapshot, Watcher, Watchers
 from gateway.trust import FeedFault, FeedReplica
 from gateway.trust.replica import MAX_REPLICA_BYTES
@@ -124,8 +125,14 @@ class RelayedFeed:
         return self._head[1]
 
     def snapshot(self) -> Snapshot:
-        """Return the last snapshot as signed; what came after it, Watch sends."""
-        return self._snapshot or Snapshot("", ())
+        """Return the last snapshot as signed; what came after it, Watch sends.
+
+        Raises:
+            RegistryError: HUB_UNKNOWN, nothing of it has come yet.
+        """
+        if self._snapshot is None:
+            raise RegistryError("nothing of that feed has come yet", code="HUB_UNKNOWN")
+        return self._snapshot
 
     def watch(
         self, after: int, task: asyncio.Task[Any] | None
@@ -133,8 +140,10 @@ class RelayedFeed:
         """Begin to watch; None: what the reader lacks is no longer kept.
 
         Raises:
-            RegistryError: SEQUENCE_AHEAD, SHUTTING_DOWN.
+            RegistryError: SEQUENCE_AHEAD, HUB_UNKNOWN, SHUTTING_DOWN.
         """
+        if self._snapshot is None:
+            raise RegistryError("nothing of that feed has come yet", code="HUB_UNKNOWN")
         watcher = self._watchers.begin(after, task, sequence=self.sequence, floor=self._floor)
         if watcher is None:
             return None
@@ -165,6 +174,10 @@ class RelayedFeed:
         if not self.is_usable or self._replica.as_of is None:
             return None
         return int(self._replica.age(now).total_seconds())
+
+    def live_tokens(self) -> tuple[str, ...]:
+        """Return the live entries as signed, in order."""
+        return self._replica.live_tokens()
 
     async def take_snapshot(self, manifest: str, entries: Sequence[str], now: datetime) -> None:
         """Start over from a snapshot.

@@ -112,6 +112,40 @@ class JoinPlan:
     name_en: str
 
 
+def hub_identity(
+    settings: HubSettings, plan: JoinPlan, superior: str, *, now: datetime
+) -> MemberIdentity:
+    """Return this hub as a member of its superior, with two new keys for that.
+
+    Raises:
+        HubSetupError: it cannot be one.
+    """
+    if superior == settings.urn:
+        raise HubSetupError("a hub does not stand below itself")
+    keys = load_hub_keys(settings)
+    state, authenticate = generate_signing_key(), generate_signing_key()
+    uses = (
+        (state, KeyUse.STATE),
+        (authenticate, KeyUse.AUTHENTICATE),
+        (keys.feed, KeyUse.FEED),
+        (keys.token, KeyUse.TOKEN),
+    )
+    try:
+        body = EnrolmentBody(
+            urn=settings.urn,
+            kind=MemberKind.HUB,
+            name_zh=plan.name_zh,
+            name_en=plan.name_en,
+            prefixes=tuple(plan.prefixes),
+            endpoint=plan.endpoint,
+            tls_ca_pem=plan.tls_ca_pem,
+            keys=tuple(signing_member_key(key, use, not_before=now) for key, use in uses),
+        )
+    except (StatementError, KeyMaterialError) as error:
+        raise HubSetupError(f"this hub cannot enrol so: {error}") from None
+    return MemberIdentity(body, state, (authenticate, keys.feed, keys.token))
+
+
 async def join_superior(settings: HubSettings, plan: JoinPlan, *, now: datetime) -> Enrolled:
     """Enrol this hub with a superior and write down how it is reached.
 
@@ -124,39 +158,14 @@ async def join_superior(settings: HubSettings, plan: JoinPlan, *, now: datetime)
     folder = settings.superior.parent
     if settings.superior.exists():
         raise HubSetupError("this hub stands below a superior already")
-    keys = load_hub_keys(settings)
-    state, authenticate = generate_signing_key(), generate_signing_key()
-    try:
-        anchor = parse_anchor(plan.anchor)
-        body = EnrolmentBody(
-            urn=settings.urn,
-            kind=MemberKind.HUB,
-            name_zh=plan.name_zh,
-            name_en=plan.name_en,
-            prefixes=tuple(plan.prefixes),
-            endpoint=plan.endpoint,
-            tls_ca_pem=plan.tls_ca_pem,
-            keys=tuple(
-                signing_member_key(key, use, not_before=now)
-                for key, use in (
-                    (state, KeyUse.STATE),
-                    (authenticate, KeyUse.AUTHENTICATE),
-                    (keys.feed, KeyUse.FEED),
-                    (keys.token, KeyUse.TOKEN),
-                )
-            ),
-        )
-    except (StatementError, KeyMaterialError) as error:
-        raise HubSetupError(f"this hub cannot enrol so: {error}") from None
-    if anchor.hub == settings.urn:
-        raise HubSetupError("a hub does not stand below itself")
-    identity = MemberIdentity(body, state, (authenticate, keys.feed, keys.token))
+    anchor = parse_anchor(plan.anchor)
+    identity = hub_identity(settings, plan, anchor.hub, now=now)
     async with open_channel(plan.grpc, ca_pem=plan.ca_pem) as channel:
         await check_hub(channel, anchor)
         enrolled = await enrol(channel, identity, hub_urn=anchor.hub, now=now)
     with refused_as(HubSetupError):
-        save_signing_key(folder / "state.json", state)
-        save_signing_key(folder / "authenticate.json", authenticate)
+        save_signing_key(folder / "state.json", identity.state_key)
+        save_signing_key(folder / "authenticate.json", identity.signing_keys[0])
         write_new(folder / "anchor.json", plan.anchor)
         if plan.ca_pem is not None:
             write_new(folder / "ca.pem", plan.ca_pem)

@@ -214,13 +214,16 @@ class FederatedBundle(TrustBundle):
         return self.authority_for(region).sealing_key(now)
 
     def published_schemes(self) -> tuple[Published, ...]:
-        """As :meth:`TrustBundle.published_schemes`, of those that may sign schemes."""
+        """As :meth:`TrustBundle.published_schemes`, of those that may sign schemes.
+
+        Those below a suspended hub are listed too, so that the refusal can say why.
+        """
         found = [
             item
             for place, bundle in self._in_order()
             if _allows(place, "scheme")
             for item in bundle.published_schemes()
-            if self._answers(item.authority, bundle)
+            if self._answers(item.authority, bundle, (None, Missing.AUTHORITY_SUSPENDED))
         ]
         return tuple(sorted(found, key=lambda item: item.entry.subject))
 
@@ -304,9 +307,11 @@ class FederatedBundle(TrustBundle):
             raise _missing(home.fault)
         return home
 
-    def _answers(self, urn: str, bundle: TrustBundle) -> bool:
+    def _answers(
+        self, urn: str, bundle: TrustBundle, faults: tuple[Missing | None, ...] = (None,)
+    ) -> bool:
         home = self._homes.get(urn)
-        return home is not None and home.bundle is bundle and home.fault is None
+        return home is not None and home.bundle is bundle and home.fault in faults
 
     def _constrained(self, home: _Home, key: VerificationKey, kind: str) -> VerificationKey:
         constraint = home.place.constraint

@@ -197,8 +197,11 @@ class FeedFollower:
         kind = frame.WhichOneof("frame")
         try:
             if kind == "entries":
-                await self._store.take_entries(frame.entries.entries, now)
-                self._on_change()
+                try:
+                    await self._store.take_entries(frame.entries.entries, now)
+                finally:
+                    # Also when cancelled: what was taken before stays taken.
+                    self._on_change()
             elif kind == "head":
                 await self._store.take_head(frame.head, now)
             else:
@@ -228,8 +231,10 @@ class FeedFollower:
                     raise RpcFailure("MESSAGE_TOO_LARGE", "the snapshot has too many entries")
         except grpc.aio.AioRpcError as error:
             raise failure_from_rpc_error(error) from None
-        await self._store.take_snapshot(manifest, entries, self._clock())
-        self._on_change()
+        try:
+            await self._store.take_snapshot(manifest, entries, self._clock())
+        finally:
+            self._on_change()
         self._heard()
 
     # --- bookkeeping ---------------------------------------------------------

@@ -1,0 +1,249 @@
+"""A checkpoint in Guangzhou asks Hangzhou: over Guangdong's, the nation's and Zhejiang's hub.
+
+One federation for the module; what a test changes it puts back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+import pytest
+import pytest_asyncio
+from hutong.v1 import adapter_service_pb2, feed_service_pb2
+from hutong.v1.adapter_service_pb2_grpc import AdapterServiceStub
+from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
+
+from adapters.platforms import scenario
+from gateway.attestation.keys import generate_signing_key
+from gateway.edge import Checkpoint
+from gateway.errors import HutongError
+from gateway.hub.errors import RegistryError
+from gateway.hub.superior import hub_identity, load_superior
+from gateway.recognition import Verdict
+from gateway.trust import KeyUse, StatementKind, sign_statement, signing_member_key
+from gateway.trust.errors import TrustLookupError
+from gateway.trust.lifecycle import KeyChange
+from gateway.trust.statements import key_proof, statement_digest
+from gateway.wire.enrolment import enrol
+from gateway.wire.errors import RpcFailure
+from tests.hub.federation.world import (
+    GUANGDONG,
+    HANGZHOU,
+    NATION,
+    WAIT_SECONDS,
+    ZHEJIANG,
+    Country,
+    Place,
+    country,
+    join_plan,
+    until,
+)
+from tests.hub.hub_world import now_region
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from gateway.edge import Result
+    from gateway.hub.relay import RelayedFeed
+    from gateway.trust import TrustBundle
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SHENZHEN = "urn:hutong:region:440300"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Country]:
+    async with country(tmp_path_factory.mktemp("country")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gate(place: Country) -> AsyncIterator[Checkpoint]:
+    async with Checkpoint.open(place.gate) as checkpoint:
+        await until_trusted(checkpoint, lambda bundle: bundle.authority(HANGZHOU))
+        yield checkpoint
+
+
+async def until_trusted(checkpoint: Checkpoint, holds: Callable[[TrustBundle], object]) -> None:
+    """Wait until the checkpoint's trust says something."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            with contextlib.suppress(HutongError):
+                if holds(checkpoint._trust.bundle):
+                    return
+            with contextlib.suppress(HutongError):
+                await checkpoint.refresh()
+            await asyncio.sleep(0.02)
+
+
+def refusal(checkpoint: Checkpoint, urn: str) -> str:
+    """Why an authority is not believed; empty: it is."""
+    try:
+        checkpoint._trust.bundle.authority(urn)
+    except TrustLookupError as error:
+        return error.code
+    return ""
+
+
+def codes(result: Result) -> list[str]:
+    return [reason.code for reason in result.decision.reasons]
+
+
+def shown(story: str) -> str:
+    text = scenario(f"hangzhou/{story}").qr_text
+    assert text is not None
+    return text
+
+
+async def until_admitted(checkpoint: Checkpoint) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (await checkpoint.ask(shown("green"), timeout_seconds=20)).is_admitted:  # noqa: ASYNC110  a question is what is waited with
+            await asyncio.sleep(0.05)
+
+
+async def test_a_question_crosses_three_hubs_and_comes_back(
+    place: Country, gate: Checkpoint
+) -> None:
+    verdicts = {"green": Verdict.ADMIT, "red": Verdict.OBSERVE_CENTRAL}
+    for story, verdict in verdicts.items():
+        result = await gate.ask(shown(story), timeout_seconds=30)
+        assert result.decision.verdict is verdict, codes(result)
+        assert result.origin == "330100"
+        assert result.decision.ages.trust_seconds is not None
+    # The nation counts the hub that asked, and nobody behind it.
+    assert place.nation.hub.mirror.members.get(place.gate.urn) is None
+
+
+async def test_a_hub_says_whom_it_stands_below_and_which_feeds_it_passes_on(
+    place: Country, gate: Checkpoint
+) -> None:
+    federation = place.guangdong.hub.federation
+    assert federation is not None
+    await until(lambda: federation.superiors() == (GUANGDONG, NATION))
+    async with place.guangdong.channel() as channel:
+        said = await AdapterServiceStub(channel).Describe(
+            adapter_service_pb2.DescribeRequest(), timeout=20
+        )
+        assert said.authority == GUANGDONG
+        assert list(said.prefixes) == ["44"]
+        assert list(said.superiors) == [GUANGDONG, NATION]
+        listed = await FeedServiceStub(channel).ListHubs(
+            feed_service_pb2.ListHubsRequest(), timeout=20
+        )
+    feeds = {feed.hub: feed for feed in listed.feeds}
+    assert listed.feeds[0].hub == GUANGDONG
+    assert feeds.keys() == {GUANGDONG, NATION, ZHEJIANG}
+    assert feeds[NATION].superior
+    assert not feeds[ZHEJIANG].superior
+    # Byte by byte: what Guangdong passes on is what Zhejiang signed.
+    relayed = cast("RelayedFeed", place.guangdong.hub.feeds[ZHEJIANG])
+    await until(lambda: relayed.sequence == place.zhejiang.hub.feed.sequence)
+    assert relayed.live_tokens() == place.zhejiang.hub.feed.snapshot().entries
+
+
+async def test_a_key_of_a_city_is_known_at_a_checkpoint_of_another_province(
+    place: Country, gate: Checkpoint
+) -> None:
+    key = generate_signing_key()
+    now = datetime.now(UTC)
+    coming = signing_member_key(key, KeyUse.ATTEST, not_before=now + timedelta(hours=1))
+    body = KeyChange(add=(coming,)).to_body()
+    state = place.hangzhou.state_key
+    token = sign_statement(StatementKind.KEYS, HANGZHOU, body, state, now=now)
+    proof = key_proof(
+        key, statement_digest(token), issuer=HANGZHOU, audience=place.zhejiang.urn, now=now
+    )
+    await place.zhejiang.hub.registry.change_keys(HANGZHOU, token, [proof])
+    await until_trusted(gate, lambda bundle: bundle.attestation_key(HANGZHOU, key.key_id))
+    # By the URN and the key together, and never under another authority.
+    with pytest.raises(TrustLookupError):
+        gate._trust.bundle.attestation_key("urn:hutong:region:440100", key.key_id)
+
+
+async def test_a_province_that_speaks_outside_its_prefix_is_not_believed(
+    place: Country, gate: Checkpoint
+) -> None:
+    foreign = now_region(SHENZHEN)
+    await place.zhejiang.admit(foreign)
+    await until_trusted(gate, lambda _: refusal(gate, SHENZHEN) == "CONSTRAINT_EXCEEDED")
+    bundle = gate._trust.bundle
+    attest = next(key for key in foreign.body.keys if key.use is KeyUse.ATTEST)
+    for ask in (
+        lambda: bundle.attestation_key(SHENZHEN, attest.key_id),
+        lambda: bundle.authority_for("440300"),
+        lambda: bundle.sealing_key("440300", now=datetime.now(UTC)),
+    ):
+        with pytest.raises(TrustLookupError):
+            ask()
+    assert SHENZHEN not in {item.urn for item in bundle.authorities()}
+
+
+async def test_a_suspended_province_is_cut_off_and_comes_back(
+    place: Country, gate: Checkpoint
+) -> None:
+    registry = place.nation.hub.registry
+    await registry.suspend(ZHEJIANG, by="synthetic")
+    await until_trusted(gate, lambda _: refusal(gate, HANGZHOU) == "AUTHORITY_SUSPENDED")
+    result = await gate.ask(shown("green"), timeout_seconds=20)
+    assert not result.is_admitted
+    await registry.approve(ZHEJIANG)
+    await until_trusted(gate, lambda _: refusal(gate, HANGZHOU) == "")
+    await until_admitted(gate)
+
+
+async def test_a_line_that_is_cut_leaves_each_province_its_own(
+    place: Country, gate: Checkpoint
+) -> None:
+    async with Checkpoint.open(place.home_gate) as home:
+        await until_trusted(home, lambda bundle: bundle.authority(HANGZHOU))
+        for line in place.zhejiang.lines:
+            await line.cut()
+        try:
+            feeds = place.zhejiang.hub.feeds
+            await until(lambda: not feeds[NATION].connected)
+            # Zhejiang serves Zhejiang, on the word of its own hub.
+            await until_admitted(home)
+            result = await gate.ask(shown("green"), timeout_seconds=20)
+            assert result.decision.verdict is Verdict.REFER
+            assert "HUB_UNREACHABLE" in codes(result)
+        finally:
+            for line in place.zhejiang.lines:
+                line.heal()
+        # Nobody is started anew.
+        await until_admitted(gate)
+        await until(lambda: feeds[NATION].connected)
+
+
+async def test_a_loop_is_refused_at_registration(place: Country, gate: Checkpoint) -> None:
+    federation = place.guangdong.hub.federation
+    assert federation is not None
+    await until(lambda: NATION in federation.superiors())
+    with pytest.raises(RegistryError) as refused:
+        await admit_below(place.nation, place.guangdong, "11")
+    assert refused.value.code == "ROUTE_LOOP"
+
+
+async def test_a_prefix_has_one_hub(place: Country, gate: Checkpoint) -> None:
+    with pytest.raises(RpcFailure) as refused:
+        await place.nation.admit(now_region("urn:hutong:region:330000", prefixes=["33"]))
+    assert refused.value.code == "PREFIX_TAKEN"
+
+
+async def test_the_superior_is_read_back(place: Country) -> None:
+    superior = load_superior(place.guangdong.settings.superior)
+    assert superior is not None
+    assert (superior.urn, superior.prefixes) == (NATION, ("44",))
+
+
+async def admit_below(below: Place, above: Place, prefix: str) -> None:
+    """Enrol a hub below another, without writing it down."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    plan = join_plan(above, below, prefix, above.hub.grpc_port, below.hub.grpc_port)
+    identity = hub_identity(below.settings, plan, above.urn, now=now)
+    async with above.channel() as channel:
+        await enrol(channel, identity, hub_urn=above.urn, now=now)
+    await above.hub.registry.approve(below.urn)
