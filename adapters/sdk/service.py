@@ -23,6 +23,7 @@ from adapters.sdk.errors import QuestionError
 from adapters.sdk.issued import FEWEST_COUNTED
 from adapters.sdk.reports import Deadline
 from adapters.sdk.rules import read_rule
+from adapters.sdk.status_board import StatusBoard
 from gateway.codes.scheme_model import SchemeError
 from gateway.trust.errors import DistrustError
 from gateway.wire.coalesce import BatchWriter, CoalescerClosedError
@@ -97,6 +98,8 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         self._clock = clock
         self._room = _Room(max_in_flight)
         self._ledger = ledger
+        # Whoever watches an adapter without lists hears that it lives, and no more.
+        self._board = StatusBoard() if ledger is None else ledger.board
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
@@ -161,9 +164,7 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
         """Push what is revoked, from what holds now on, until the caller goes or we stop."""
-        if self._ledger is None:
-            raise RpcFailure("UNIMPLEMENTED", "this adapter keeps no status list")
-        frames = self._ledger.board.watch(request.heartbeat_seconds, self._draining)
+        frames = self._board.watch(request.heartbeat_seconds, self._draining)
         async with contextlib.aclosing(frames):
             async for frame in frames:
                 await context.write(frame)

@@ -264,9 +264,10 @@ class World:
     channel: Any
     port: int
     offset: timedelta = timedelta()
+    at: Any = None
 
     def now(self) -> datetime:
-        return NOW + self.offset
+        return NOW + self.offset if self.at is None else self.at()
 
 
 @asynccontextmanager
@@ -276,6 +277,7 @@ async def world(
     platform = Platform()
     async with platform_on_loopback(platform) as runner:
         place = World(platform, runner, None, None, None, 0)  # type: ignore[arg-type]  # wrong on purpose, or built loosely
+        place.at = parts.pop("at", None)
         scheme = parts.pop("scheme", None) or sample_scheme()
         keys = generate_keys()
         hub_key = generate_signing_key()
