@@ -42,7 +42,9 @@ async def serve_peer(
     if role is Role.VERIFIER:
         # A library: nothing is served, and the suite asks it in its own process.
         path = folder / "profile.yaml"
-        path.write_text("role: verifier\nharness: reference\n", encoding="utf-8")
+        path.write_text(
+            "role: verifier\nharness: reference\ncapabilities: [armour]\n", encoding="utf-8"
+        )
         yield path
         return
     server = grpc.aio.server(options=_OPTIONS)

@@ -24,6 +24,7 @@ from conformance_tests.peer.verifier_jose import (
     strict_json,
 )
 from conformance_tests.peer.verifier_status import ReferenceStatus
+from conformance_tests.vectors.armour import PREFIX, from_armour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ class _Reading:
     fault: str
 
     def verify(self) -> tuple[dict[str, Any], str]:
-        token = self.request["token"]
+        token = self._scanned(self.request["token"])
         if len(token) > MAX_TOKEN_BYTES and self.fault != "length-ignored":
             raise VerifierError("ATTESTATION_TOO_LARGE")
         loose = self.fault == "base64-loose"
@@ -115,7 +116,7 @@ class _Reading:
             raise VerifierError("ATTESTATION_MALFORMED") from None
         self._check_claims(claims)
         if header["alg"] not in {"none", "HS256"}:
-            key, authority = self._key(claims, header)
+            key, authority = self._key(token, claims, header)
             self._check_signature(token, header, key, loose=loose)
             self._check_key_time(key, claims["iat"])
             if self.fault == "revocation-spreads":
@@ -126,6 +127,20 @@ class _Reading:
         self._check_reader(claims)
         self._check_distrust(claims, header["kid"])
         return claims, header["kid"]
+
+    def _scanned(self, text: str) -> str:
+        if not text.startswith(PREFIX):
+            return text
+        if self.fault == "armour-unread":
+            raise VerifierError("ATTESTATION_MALFORMED")
+        loose = self.fault == "armour-trailing-accepted"
+        unbounded = self.fault == "armour-unbounded"
+        if self.fault == "armour-case-folded":
+            text = text.upper()
+        try:
+            return from_armour(text, bounded=not unbounded, whole=not loose)
+        except ValueError as error:
+            raise VerifierError("ARMOUR_INVALID") from error
 
     # -- header, key, signature ----------------------------------------------------
 
@@ -147,7 +162,7 @@ class _Reading:
             raise VerifierError("ATTESTATION_ALGORITHM")
 
     def _key(
-        self, claims: dict[str, Any], header: dict[str, Any]
+        self, token: str, claims: dict[str, Any], header: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         authority = self.state.body("authority", claims["iss"])
         if authority is None:
@@ -163,7 +178,7 @@ class _Reading:
         uses = {"attest", "state"} if self.fault == "key-use-ignored" else {"attest"}
         found = [key for key in keys if key["use"] in uses and key["jwk"]["kid"] == header["kid"]]
         if not found and self.fault == "unknown-key-falls-back":
-            found = [key for key in keys if is_signed(self.request["token"], key["jwk"])][:1]
+            found = [key for key in keys if is_signed(token, key["jwk"])][:1]
             found = found or [key for key in keys if key["use"] == "attest"][:1]
         if not found:
             raise VerifierError("KEY_UNKNOWN")

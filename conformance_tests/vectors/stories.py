@@ -98,7 +98,7 @@ def _deltas(plan: VerifierPlan, chain: Chain) -> Told:
 def _both(plan: VerifierPlan, chain: Chain) -> Told:
     """A snapshot of an early state, and all that came after it."""
     early = Chain(chain.hub, chain.key, chain.links[:2])
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"snapshot": early.snapshot(NOW - 3 * HOUR)},
         {"entries": [link.token for link in chain.links[2:]]},
         {"head": chain.head(NOW - 60)},

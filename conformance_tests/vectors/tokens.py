@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from conformance_tests.attestations import TYPE
 from conformance_tests.crypto import b64, unb64
+from conformance_tests.vectors.armour import PREFIX, to_armour
 from conformance_tests.vectors.keys import VectorKey, to_json, vector_key
 from conformance_tests.vectors.plan import CITY, DAY, NOW, SCHEME
 
@@ -60,6 +61,19 @@ def attestation(plan: VerifierPlan) -> Stages:
     claims = put(_claims(plan), plan.token_claims)
     payload = to_json(claims)
     return Stages(header, claims, payload, _spelt(plan, key, header, payload))
+
+
+def scanned(plan: VerifierPlan, token: str) -> str:
+    """The attestation as it reaches the reader: itself, or the text of a QR code."""
+    if not plan.armour:
+        return token
+    if plan.armour == "bomb":
+        header, payload, signature = token.split(".")
+        return to_armour(f"{header}.{b64(unb64(payload) + b' ' * 60_000)}.{signature}")
+    after = b"\0" if plan.armour == "trailing" else b""
+    more = b"\0" if plan.armour == "longer" else b""
+    text = to_armour(token, after=after, packed_more=more)
+    return PREFIX + text[len(PREFIX) :].lower() if plan.armour == "foreign" else text
 
 
 def _claims(plan: VerifierPlan) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from conformance_tests.vectors.keys import vector_key
 from conformance_tests.vectors.lists import at_hand, status_entry
 from conformance_tests.vectors.plan import CITY, DAY, HOUR, HUB, NEIGHBOUR, NOW, VerifierPlan
 from conformance_tests.vectors.stories import tell
-from conformance_tests.vectors.tokens import NONCE, OTHER_NONCE, attestation, key_of, put
+from conformance_tests.vectors.tokens import NONCE, OTHER_NONCE, attestation, key_of, put, scanned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def build(plan: VerifierPlan) -> World:
     request: dict[str, Any] = {"now": at(plan.now), "anchor": anchor(), "feed": told.steps}
     if plan.token:
         request |= {
-            "token": attestation(plan).token,
+            "token": scanned(plan, attestation(plan).token),
             "audience": f"urn:hutong:region:{plan.audience}",
         }
     if plan.asked:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.attestation import AttestationVerifier, base64url
+from gateway.attestation.armour import from_armour, is_armour
 from gateway.attestation.status_tokens import token_digest
 from gateway.edge.revocation import RevocationView, StatusFolder, StatusLists
 from gateway.errors import TrustError
@@ -64,9 +65,12 @@ def verified(
     """Verify the attestation and look its status up."""
     nonce = request.get("nonce")
     found: Any = AttestationVerifier(replica.bundle)
-    verify = found.verify_disclosed if "~" in request["token"] else found.verify
+    token = request["token"]
+    if is_armour(token):
+        token = from_armour(token)
+    verify = found.verify_disclosed if "~" in token else found.verify
     attestation = verify(
-        request["token"],
+        token,
         audience=request["audience"],
         now=now,
         nonce=None if nonce is None else base64url.decode(nonce.encode()),
