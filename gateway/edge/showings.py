@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway.edge.sightings import REPORT_SECONDS
 from gateway.errors import HutongError
 
 if TYPE_CHECKING:
@@ -27,9 +28,17 @@ class Showings:
     Args:
         queue: of admissions that the hub was not told.
         reporter: to the hub; None: this checkpoint runs offline.
+        wait_seconds: what somebody at the gate waits for the hub's word.
     """
 
-    def __init__(self, queue: SightingQueue, reporter: SightingReporter | None) -> None:
+    def __init__(
+        self,
+        queue: SightingQueue,
+        reporter: SightingReporter | None,
+        *,
+        wait_seconds: float = REPORT_SECONDS,
+    ) -> None:
+        self._wait_seconds = wait_seconds
         self._queue = queue
         self._reporter = reporter
         self._is_away = False
@@ -49,7 +58,7 @@ class Showings:
         if self._reporter is None:
             return False, None
         try:
-            [apart] = await self._reporter.report([sighting])
+            [apart] = await self._reporter.report([sighting], timeout_seconds=self._wait_seconds)
         except HutongError as error:
             if not self._is_away:
                 _log.warning("showing_not_reported", code=error.code)

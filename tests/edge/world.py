@@ -47,6 +47,7 @@ from gateway.codes.schemes import load_scheme
 from gateway.edge.client import ExchangeClient
 from gateway.edge.decide import Pipeline
 from gateway.edge.record import DecisionLog
+from gateway.edge.revocation import StatusFolder, StatusLists
 from gateway.edge.seen import SeenAttestations
 from gateway.edge.view import TrustView
 from gateway.recognition import shipped_policy
@@ -422,11 +423,12 @@ async def edge_world(
     refreshes: list[int] = []
     cache = VerifiedTokenCache()
     views: dict[int, TrustView] = {}
+    lists = StatusLists(StatusFolder(state / "status"))
 
     def view() -> TrustView:
         bundle = store.bundle
         if id(bundle) not in views:
-            views[id(bundle)] = TrustView(bundle, GUANGZHOU, cache)
+            views[id(bundle)] = TrustView(bundle, GUANGZHOU, cache, lists)
         return views[id(bundle)]
 
     async def refresh() -> None:
