@@ -1,0 +1,246 @@
+"""A gate that no line reaches: packs and deltas from a stick, never backwards."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.attestation import sign_attestation
+from gateway.attestation.claims import StatusReference
+from gateway.attestation.status_change import StatusBase, sign_status_change
+from gateway.attestation.status_list import REVOKED, StatusList, sign_status_list
+from gateway.attestation.status_tokens import token_digest
+from gateway.cli.checkpoint import app
+from gateway.edge import Checkpoint, CheckpointSettings, load_settings
+from gateway.edge.packs import PackStore
+from gateway.errors import HutongError
+from gateway.recognition import Verdict
+from gateway.trust import KeyUse
+from gateway.trust.feed import FeedKind
+from gateway.trust.pack import make_pack
+from tests.edge.world import GUANGZHOU, HANGZHOU, NOW, Clock, make_federation, unified
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.trust.simulator import FederationSimulator
+
+URI = f"urn:hutong:status:{HANGZHOU}:a1"
+SIZE = 256
+
+
+class Stick:
+    """A hub's operator with a stick, and the gate's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clock()
+        self.federation: FederationSimulator = make_federation(self.clock)
+        self.folder = folder
+        key = self.federation.regions[HANGZHOU].signing[KeyUse.ATTEST]
+        self.list = sign_status_list(
+            StatusList(1, SIZE),
+            key,
+            uri=URI,
+            issued_at=NOW - timedelta(hours=1),
+            expires_at=NOW + timedelta(days=3),
+        )
+        self.said = 0
+        (folder / "anchor.json").write_bytes(self.federation.anchor.to_bytes())
+        (folder / "checkpoint.toml").write_text(
+            'urn = "urn:hutong:checkpoint:440100:north-gate"\nregion = "440100"\n'
+            'hub = "hub.example:7443"\nhttp = "https://hub.example:7480"\n'
+            'trust_anchor = "anchor.json"\nkey_file = "key.json"\nstate_dir = "state"\n'
+            'packs_dir = "stick"\n'
+        )
+
+    @property
+    def settings(self) -> CheckpointSettings:
+        return load_settings(self.folder / "checkpoint.toml")
+
+    def say(self, *revoked: int) -> None:
+        self.said += 1
+        key = self.federation.regions[HANGZHOU].signing[KeyUse.ATTEST]
+        self.federation.now = self.clock()
+        statement = sign_status_change(
+            key,
+            base=StatusBase(token_digest(self.list.encode()), SIZE, 1),
+            uri=URI,
+            sequence=self.said,
+            changes={REVOKED: revoked} if revoked else {},
+            issued_at=self.clock(),
+        )
+        self.federation.append(FeedKind.STATUS, URI, {"statement": statement})
+
+    def pack(self, *, after: int = 0, **more: Any) -> bytes:
+        replica = self.federation.replica()
+        return make_pack(
+            self.federation.feed_key,
+            replica._state.live,
+            hub=self.federation.hub,
+            sequence=replica.sequence,
+            digest=replica.digest,
+            now=self.clock(),
+            after=after,
+            later=[one.token for one in self.federation.entries if one.sequence > after],
+            lists=[] if after else [(URI, self.list.encode())],
+            **more,
+        )
+
+    def carried(self, *, listed: bool = True) -> str:
+        from dataclasses import replace
+
+        from tests.benchmarks.verify import synthetic_attestation
+
+        now = self.clock()
+        attestation = replace(
+            synthetic_attestation(now),
+            audience=f"urn:hutong:region:{GUANGZHOU}",
+            code=unified(now=now),
+            status=StatusReference(URI, 17) if listed else None,
+        )
+        return sign_attestation(
+            attestation, self.federation.regions[HANGZHOU].signing[KeyUse.ATTEST]
+        )
+
+
+@pytest.fixture
+def stick(tmp_path: Path) -> Stick:
+    return Stick(tmp_path)
+
+
+def opened(stick: Stick) -> Any:
+    return Checkpoint.open(stick.settings, online=False, clock=stick.clock)
+
+
+@pytest.mark.asyncio
+async def test_a_paper_code_of_the_morning_is_refused_once_a_newer_pack_is_here(
+    stick: Stick,
+) -> None:
+    stick.say()
+    morning = stick.pack()
+    held = stick.federation.log.sequence
+    async with opened(stick) as checkpoint:
+        assert checkpoint.status().sequence is None
+        checkpoint.load_pack(morning)
+        status = checkpoint.status()
+        assert (status.road, status.lists, status.lists_missing) == ("pack", 1, 0)
+        first, second, third = stick.carried(), stick.carried(), stick.carried()
+        assert checkpoint.verify_offline(first).is_admitted
+        stick.clock.advance(hours=5)
+        stick.say(17)
+        noon = stick.pack(after=held)
+        # Revoked at the hub; this gate cannot know, and says how old its knowledge is.
+        result = checkpoint.verify_offline(second)
+        assert result.is_admitted
+        assert result.decision.ages.trust_seconds == 5 * 3600
+        assert result.decision.ages.status_seconds == 5 * 3600
+        checkpoint.load_pack(noon)
+        result = checkpoint.verify_offline(third)
+        assert result.decision.verdict is Verdict.REFUSE
+        assert result.decision.reasons[-1].code == "ATTESTATION_REVOKED"
+        assert checkpoint.status().trust_seconds == 0
+    async with opened(stick) as checkpoint:  # the disk holds both
+        assert not checkpoint.verify_offline(stick.carried()).is_admitted
+        assert checkpoint.verify_offline(stick.carried(listed=False)).is_admitted
+
+
+@pytest.mark.asyncio
+async def test_what_does_not_hold_or_is_older_changes_nothing(stick: Stick) -> None:
+    old = stick.pack()
+    stick.say()
+    new = stick.pack()
+    forged = new.replace(new.splitlines()[3], new.splitlines()[2])
+    other = Stick.__new__(Stick)
+    other.__dict__.update(stick.__dict__)
+    other.federation = make_federation(stick.clock)
+    stranger = other.pack()
+    async with opened(stick) as checkpoint:
+        checkpoint.load_pack(new)
+        before = checkpoint.status()
+        files = sorted((stick.folder / "state" / "packs").iterdir())
+        for data, code in (
+            (old, "FEED_ROLLED_BACK"),
+            (new[:-20], "PACK_INVALID"),
+            (forged, None),
+            (b"hutong-pack 2\n", "PACK_INVALID"),
+            (b"", "PACK_INVALID"),
+            (stranger, "FEED_SIGNATURE"),
+        ):
+            with pytest.raises(HutongError) as raised:
+                checkpoint.load_pack(data)
+            assert code is None or raised.value.code == code
+            assert checkpoint.status() == before
+            assert sorted((stick.folder / "state" / "packs").iterdir()) == files
+        assert not checkpoint._knowledge.take_pack(new, stick.clock()).is_new
+
+
+@pytest.mark.asyncio
+async def test_a_missing_delta_is_named_and_the_stick_is_read_in_order(stick: Stick) -> None:
+    whole = stick.pack()
+    first_end = stick.federation.log.sequence
+    stick.clock.advance(hours=1)
+    stick.say()
+    one = stick.pack(after=first_end)
+    second_end = stick.federation.log.sequence
+    stick.clock.advance(hours=1)
+    stick.say(17)
+    two = stick.pack(after=second_end)
+    async with opened(stick) as checkpoint:
+        checkpoint.load_pack(whole)
+        with pytest.raises(HutongError) as raised:
+            checkpoint.load_pack(two)
+        assert raised.value.code == "FEED_GAP"
+    folder = stick.folder / "stick"
+    folder.mkdir()
+    for name, data in (("a", two), ("b", one), ("c", whole), ("d", b"rubbish")):
+        (folder / f"{name}.pack").write_bytes(data)
+    async with opened(stick) as checkpoint:
+        assert checkpoint.status().sequence == stick.federation.log.sequence
+        assert checkpoint.status().trust_seconds == 0
+
+
+def test_a_damaged_file_is_set_aside_and_a_kill_leaves_one_state(stick: Stick) -> None:
+    folder = stick.folder / "packs"
+    store = PackStore(folder, stick.federation.anchor)
+    store.take(stick.pack(), stick.clock())
+    stick.say()
+    older = next(folder.glob("*.pack")).read_bytes()
+    store.take(stick.pack(), stick.clock())
+    # As if it was killed after the new one stood, before the old one went.
+    (folder / f"{1:020d}-{0:020d}.pack").write_bytes(older)
+    again = PackStore(folder, stick.federation.anchor)
+    assert again.open(stick.clock())
+    assert again.sequence == stick.federation.log.sequence
+    newest = max(folder.glob("*.pack"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    damaged = PackStore(folder, stick.federation.anchor)
+    assert not damaged.open(stick.clock())
+    assert newest.with_name(newest.name + ".damaged").exists()
+
+
+def test_the_command_loads_a_pack_and_says_how_old_the_knowledge_is(stick: Stick) -> None:
+    from gateway.edge.checkpoint import utc_now
+
+    stick.federation = make_federation(Clock(utc_now()))
+    stick.clock.now = utc_now()
+    (stick.folder / "anchor.json").write_bytes(stick.federation.anchor.to_bytes())
+    file = stick.folder / "guangzhou.pack"
+    file.write_bytes(stick.pack(prefixes=["3301", "4401"]))
+    config = ["--config", str(stick.folder / "checkpoint.toml")]
+    runner = CliRunner()
+    shown = runner.invoke(app, ["pack", "info", str(file), *config])
+    assert shown.exit_code == 0, shown.output
+    assert "3301, 4401" in shown.output
+    loaded = runner.invoke(app, ["pack", "load", str(file), *config])
+    assert loaded.exit_code == 0, loaded.output
+    assert "taken in, whole" in loaded.output
+    assert "knowledge is" in loaded.output
+    status = runner.invoke(app, ["status", *config])
+    assert "for 3301, 4401 alone" in status.output
+    file.write_bytes(file.read_bytes()[:-5])
+    refused = runner.invoke(app, ["pack", "load", str(file), *config])
+    assert refused.exit_code == 2
+    assert "PACK_INVALID" in refused.output
