@@ -82,24 +82,29 @@ class FeedService:
         if manifest:
             yield pb.SnapshotResponse(manifest=manifest)
 
-    async def watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[bytes]:
-        """Send what the reader lacks, then every entry as it happens, and heads."""
-        del context
+    async def watch(self, request: pb.WatchRequest, context: Context) -> None:
+        """Send what the reader lacks, then every entry as it happens, and heads.
+
+        It writes through its context: no layers of generators stand between a change
+        and a thousand watchers.
+        """
         feed = self._feed(request.hub)
         begun = feed.watch(request.after_sequence, asyncio.current_task())
         if begun is None:
-            yield _resync(feed)
+            await context.write(_resync(feed))
             return
         watcher, missing = begun
+        silence = HEARTBEAT_SHARE * (request.heartbeat_seconds or DEFAULT_HEARTBEAT_SECONDS)
         try:
             for frame in in_frames(missing):
-                yield entries_frame(frame)
+                await context.write(entries_frame(frame))
             # At once, so that a reader who lacks nothing knows how old that is.
             if head := self._head(feed):
-                yield head
-            silence = HEARTBEAT_SHARE * (request.heartbeat_seconds or DEFAULT_HEARTBEAT_SECONDS)
-            async for response in self._follow(feed, watcher, silence):
-                yield response
+                await context.write(head)
+            is_over = False
+            while not is_over:
+                following, is_over = await self._next(feed, watcher, silence)
+                await context.write(following)
         finally:
             feed.unwatch(watcher)
 
@@ -136,20 +141,18 @@ class FeedService:
             raise RegistryError("no feed of that hub is served here", code="HUB_UNKNOWN")
         return feed
 
-    async def _follow(
-        self, feed: ServedFeed, watcher: Watcher, silence: float
-    ) -> AsyncIterator[bytes]:
+    async def _next(self, feed: ServedFeed, watcher: Watcher, silence: float) -> tuple[bytes, bool]:
+        """What to send next, and whether that is the end: entries, a head, or start over."""
         while True:
             frame = await watcher.next(silence)
             if frame is not None:
-                yield frame
-            elif watcher.is_cut:
-                yield _resync(feed)
-                return
-            elif watcher.is_closed:
+                return frame, False
+            if watcher.is_cut:
+                return _resync(feed), True
+            if watcher.is_closed:
                 raise RegistryError("the hub is stopping", code="SHUTTING_DOWN")
-            elif head := self._head(feed):
-                yield head
+            if head := self._head(feed):
+                return head, False
 
     def _head(self, feed: ServedFeed) -> bytes:
         token = feed.head()
