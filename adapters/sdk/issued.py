@@ -38,7 +38,7 @@ from adapters.sdk.issued_lists import (
     make_list,
     revoke_people,
 )
-from adapters.sdk.issued_store import IssuedRow, IssuedStore
+from adapters.sdk.issued_store import HeldError, IssuedRow, IssuedStore
 from adapters.sdk.reports import OutcomeReport
 from adapters.sdk.status_board import StatusBoard
 from gateway.attestation.claims import StatusReference
@@ -88,6 +88,7 @@ class StatusSettings:
         bits: of an entry: 1, or 2 to tell what is on hold from what is revoked.
         entries: of a list; at most half are given out.
         period_seconds: how long a list is open.
+        processes: that may share the folder; each takes a file of its own.
         max_lists: live at once; beyond, nothing that is carried is issued.
     """
 
@@ -95,6 +96,7 @@ class StatusSettings:
     bits: int = 1
     entries: int = 131_072
     period_seconds: int = 3 * 3600
+    processes: int = 1
     max_lists: int = 256
 
 
@@ -166,7 +168,7 @@ class IssuedLedger:
         Raises:
             AdapterConfigError: the file cannot be used.
         """
-        self._opened = await asyncio.to_thread(IssuedStore, self._settings.path)
+        self._opened = await asyncio.to_thread(self._open_file)
         for held in await self._store.run(load_lists):
             self._lists[held.row.id] = held
             # What was on disk and not said before a crash is said now.
@@ -362,6 +364,19 @@ class IssuedLedger:
             # The next one is published before it is used, so that checkpoints have it.
             if len(ready) == 1 and ready[0].is_nearly_over(seconds):
                 await self._open(now)
+
+    def _open_file(self) -> IssuedStore:
+        path = self._settings.path
+        if path is None:
+            return IssuedStore(None)
+        for place in range(1, self._settings.processes):
+            with contextlib.suppress(HeldError):
+                name = path.name if place == 1 else f"{path.stem}-{place}{path.suffix}"
+                return IssuedStore(path.with_name(name))
+        last = self._settings.processes
+        return IssuedStore(
+            path if last == 1 else path.with_name(f"{path.stem}-{last}{path.suffix}")
+        )
 
     async def _open(self, now: datetime) -> LiveList:
         settings = self._settings

@@ -53,6 +53,10 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 _R = TypeVar("_R")
 
 
+class HeldError(AdapterConfigError):
+    """Another process of this adapter has the file."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListRow:
     """A list as it is kept; times are seconds since the epoch.
@@ -114,8 +118,8 @@ class IssuedStore:
         path: None: in memory, for one process's life.
 
     Raises:
-        AdapterConfigError: it cannot be opened, another process has it, or it was
-            written by a newer version.
+        HeldError: another process has it.
+        AdapterConfigError: it cannot be opened, or was written by another version.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -205,7 +209,7 @@ class IssuedStore:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except BlockingIOError:
             self._release()
-            raise AdapterConfigError(f"{path} is held by another process of this adapter") from None
+            raise HeldError(f"{path} is held by another process of this adapter") from None
         except OSError:
             self._release()
             raise AdapterConfigError(f"{path} cannot be opened") from None

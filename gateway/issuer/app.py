@@ -30,11 +30,13 @@ from hutong.v1.issuer_desk_service_pb2_grpc import add_IssuerDeskServiceServicer
 from hutong.v1.issuer_service_pb2_grpc import add_IssuerServiceServicer_to_server
 
 from adapters.sdk.city import load_city
+from adapters.sdk.issued import StatusSettings
 from adapters.sdk.keys import load_keys
 from adapters.sdk.server import AdapterParts, AdapterServer
 from gateway.codes import region_urn
 from gateway.errors import HutongError
 from gateway.issuer.calls import Calls
+from gateway.issuer.changes import IssuerChanges
 from gateway.issuer.clients import AssertionLedger, ClientDesk
 from gateway.issuer.connector import AUTHORITY, IssuerConnector
 from gateway.issuer.core import Issuer, open_issuer
@@ -70,6 +72,9 @@ TICK_SECONDS: Final = 60.0
 
 RELOAD_SECONDS: Final = 2.0
 """How often it looks whether the list of clients has changed: a removed one is out soon."""
+
+MAX_PROCESSES: Final = 16
+"""Over one database and one folder; each keeps what it issued in a file of its own."""
 
 MAX_ANCHOR_BYTES: Final = 64 * 1024
 
@@ -155,6 +160,10 @@ class RunningIssuer:
                     keys=keys,
                     anchor=parse_anchor(anchor),
                     server=listening,
+                    status=StatusSettings(
+                        path=settings.adapter.keys.parent / "issued.db", processes=MAX_PROCESSES
+                    ),
+                    changes=IssuerChanges(self.issuer, clock=clock),
                     clock=clock,
                 )
             )
