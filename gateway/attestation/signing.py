@@ -1,8 +1,9 @@
 """Signing an attestation: a compact JWS (RFC 7515 §7.1) in the one form readers accept.
 
 The header is exactly ``alg``, ``kid`` and ``typ``. An ES256 signature is the raw
-``r || s`` of RFC 7518 §3.4; of its two spellings the one with the lower ``s`` is
-written (docs/adr/0016). The claims are checked before the key is touched.
+``r || s`` of RFC 7518 §3.4, in whichever of its two spellings it comes: an attestation
+is known by its issuer and ``jti``, never by its bytes (docs/adr/0016). The claims are
+checked before the key is touched.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def sign_bytes(data: bytes, key: SigningKey) -> bytes:
     if key.algorithm == "Ed25519":
         signature: bytes = private.sign(data)
         return signature
-    return low_s(_raw(private.sign(hashlib.sha256(data).digest(), ES256)))
+    return _raw(private.sign(hashlib.sha256(data).digest(), ES256))
 
 
 def _raw(der: bytes) -> bytes:

@@ -156,6 +156,10 @@ class FederationSimulator:
 
     def live(self, upto: int | None = None) -> list[FeedEntry]:
         """The live entries after a number of entries, worked out by superseding alone."""
+        return [entry for entry in self.latest(upto) if not entry.is_tombstone]
+
+    def latest(self, upto: int | None = None) -> list[FeedEntry]:
+        """The newest entries of each kind and subject, tombstones among them."""
         latest: dict[tuple[FeedKind, str], FeedEntry] = {}
         for entry in self.entries[:upto]:
             latest[entry.kind, entry.subject] = entry
@@ -167,19 +171,26 @@ class FederationSimulator:
     def manifest(self, upto: int | None = None) -> str:
         return self.snapshot(upto)[0]
 
-    def snapshot(self, upto: int | None = None) -> tuple[str, list[str]]:
-        """The signed manifest and the live entries after a number of entries."""
-        live = self.live(upto)
-        newest = live[-1] if live else None
+    def snapshot(self, upto: int | None = None, *, floor: int = 0) -> tuple[str, list[str]]:
+        """The signed manifest and what it lists after a number of entries."""
+        latest = self.latest(upto)
+        newest = latest[-1] if latest else None
+        listed = [
+            entry
+            for entry in latest
+            if not entry.is_tombstone or entry.sequence > floor or entry is newest
+        ]
         manifest = feed.sign_manifest(
             self.feed_key,
             hub=self.hub,
             sequence=newest.sequence if newest else 0,
             digest=newest.digest if newest else feed.ZERO_DIGEST,
             issued_at=self.now,
-            live=[entry.digest for entry in live],
+            live=[entry.digest for entry in listed if not entry.is_tombstone],
+            floor=floor,
+            tombstones=[entry.digest for entry in listed if entry.is_tombstone],
         )
-        return manifest, [entry.token for entry in live]
+        return manifest, [entry.token for entry in listed]
 
     def replica(self, upto: int | None = None) -> FeedReplica:
         """A replica that followed entry by entry."""

@@ -42,6 +42,7 @@ class ReplicaMachine(RuleBasedStateMachine):
         self.replica = FeedReplica(self.hub.anchor)
         self.heads: list[tuple[int, str]] = []
         self.snapshots: list[tuple[int, tuple[str, list[str]]]] = []
+        self.floor = 0
         for code in CODES:
             self.hub.publish_authority(self.hub.regions[code].authority)
 
@@ -64,7 +65,20 @@ class ReplicaMachine(RuleBasedStateMachine):
     def hub_signs_a_head_and_a_snapshot(self) -> None:
         self.hub.tick()
         self.heads.append((self.hub.log.sequence, self.hub.head()))
-        self.snapshots.append((self.hub.log.sequence, self.hub.snapshot()))
+        self.snapshots.append(
+            (self.hub.log.sequence, self.hub.snapshot(floor=min(self.floor, self.hub.log.sequence)))
+        )
+
+    @precondition(lambda self: self.hub.live()[-1].kind is not feed.FeedKind.AUTHORITY)
+    @rule()
+    def hub_withdraws(self) -> None:
+        self.hub.tick()
+        newest = self.hub.live()[-1]
+        self.hub.append(*feed.withdrawal_change(newest.kind, newest.subject, "synthetic"))
+
+    @rule(data=st.data())
+    def hub_compacts(self, data: st.DataObject) -> None:
+        self.floor = data.draw(st.integers(self.floor, self.hub.log.sequence))
 
     # --- an honest network ------------------------------------------------------------
 
@@ -138,7 +152,7 @@ class ReplicaMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.replica.sequence >= 2)
     @rule(data=st.data())
     def a_snapshot_without_one_entry_arrives(self, data: st.DataObject) -> None:
-        live = self.hub.live()
+        live = self.hub.latest()
         dropped = data.draw(st.sampled_from(live))
         if dropped.sequence > self.replica.sequence:
             return
@@ -151,7 +165,8 @@ class ReplicaMachine(RuleBasedStateMachine):
             sequence=kept[-1].sequence,
             digest=kept[-1].digest,
             issued_at=self.hub.now,
-            live=[entry.digest for entry in kept],
+            live=[entry.digest for entry in kept if not entry.is_tombstone],
+            tombstones=[entry.digest for entry in kept if entry.is_tombstone],
         )
         tokens = [entry.token for entry in kept]
         self.refuses(lambda: self.replica.load_snapshot(manifest, tokens, self.hub.now))
@@ -197,8 +212,8 @@ FORKED_DIGEST = "F" * 42 + "A"
 
 TestReplicaMachine = ReplicaMachine.TestCase
 TestReplicaMachine.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
+    max_examples=30,
+    stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
