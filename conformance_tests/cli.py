@@ -1,4 +1,4 @@
-"""``hutong-conformance``: list, explain, run, coverage, keys, peer, selftest.
+"""``hutong-conformance``: list, explain, run, coverage, keys, vectors, peer, selftest.
 
 Exit codes: 0 conformant, 1 not, 2 could not run, 64 wrong command line.
 """
@@ -20,6 +20,7 @@ from conformance_tests.bench import open_bench
 from conformance_tests.model import Case, Exit, Result, Role
 from conformance_tests.peer.common import private_members, write_json
 from conformance_tests.peer.serve import serve_peer
+from conformance_tests.peer.verifier import speak
 from conformance_tests.profile import ProfileError, load_profile
 from conformance_tests.registry import (
     coverage_gaps,
@@ -29,6 +30,7 @@ from conformance_tests.registry import (
 )
 from conformance_tests.runner import run_cases
 from conformance_tests.selftest import Proof, prove_all
+from conformance_tests.vectors.writing import write_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -244,19 +246,40 @@ def keys(
 
 
 @app.command()
+def vectors(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.")],
+) -> None:
+    """Write the worlds of the role verifier to disk, for other languages.
+
+    Example: hutong-conformance vectors --out vectors
+    """
+    try:
+        files = write_vectors(out)
+    except OSError as error:
+        _fail(f"cannot write into {out}: {error.strerror}")
+    _out.print(f"wrote {len(files)} files into {out}; index.json names them", soft_wrap=True)
+
+
+@app.command()
 def peer(
     role: Annotated[Role, typer.Option("--role", help="Which peer.")],
-    folder: Annotated[Path, typer.Option("--dir", help="Where its profile and keys go.")],
+    folder: Annotated[Path, typer.Option("--dir", help="Where its profile and keys go.")] = Path(),
     fault: Annotated[str, typer.Option(help="A deliberate fault; see selftest.")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
 ) -> None:
     """Run a reference peer on loopback until interrupted.
+
+    That of the role verifier serves nothing: it is a harness, and answers the requests on
+    its standard input.
 
     Example: hutong-conformance peer --role adapter --dir peer --fault replay-accepted
     """
     if fault and fault not in {each.name for each in load_faults(role)}:
         names = ", ".join(each.name for each in load_faults(role))
         _fail(f"the {role} peer has no fault {fault}; it has: {names}")
+    if role is Role.VERIFIER:
+        speak(fault)
+        return
     folder.mkdir(parents=True, exist_ok=True)
 
     async def serve() -> None:
@@ -272,7 +295,13 @@ def peer(
 
 
 @app.command()
-def selftest(role: AnyRole = None, as_json: AsJson = False) -> None:
+def selftest(
+    role: AnyRole = None,
+    every_check: Annotated[
+        bool, typer.Option("--every-check", help="Also checks that a fault cannot reach.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Prove the suite: each deliberate fault fails exactly the checks it names.
 
     Example: hutong-conformance selftest --role adapter
@@ -285,7 +314,7 @@ def selftest(role: AnyRole = None, as_json: AsJson = False) -> None:
             if not proof.holds:
                 _out.print(f"  expected {sorted(proof.expected)}, failed {proof.failed}")
 
-    proofs = asyncio.run(prove_all(role, show))
+    proofs = asyncio.run(prove_all(role, show, every_check=every_check))
     if as_json:
         _print_json(
             [
