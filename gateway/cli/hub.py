@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.hub_join import join_superior
 from gateway.cli.hub_pack import pack
 from gateway.cli.terminal import Exit, console, describe, fail, print_json, stderr
 from gateway.errors import HutongError
@@ -199,9 +200,17 @@ def status(
         for kind, states in found["members"].items():
             text = ", ".join(f"{count} {state.lower()}" for state, count in states.items())
             table.add_row(f"{kind.lower()}s", text)
+        for hub in found["hubs"]:
+            table.add_row("superior" if hub["superior"] else "hub followed", _hub_line(hub))
         console.print(table)
     if not found["serving"]:
         raise typer.Exit(Exit.NEGATIVE)
+
+
+def _hub_line(hub: dict[str, Any]) -> str:
+    age = "never heard" if hub["age_seconds"] is None else f"{hub['age_seconds']} s old"
+    line = "[green]connected[/]" if hub["connected"] else "[red]cut off[/]"
+    return f"{hub['hub']}: {line}, feed sequence {hub['sequence']}, {age}"
 
 
 @app.command()
@@ -308,6 +317,7 @@ def anchor(
 
 
 app.command("pack")(pack)
+app.command("join-superior")(join_superior)
 
 
 def _print_members(found: list[MemberView]) -> None:

@@ -247,7 +247,30 @@ class OperatorClient:
             "serving": health.status == health_pb2.HealthCheckResponse.SERVING,
             "sequence": sequence,
             "members": counts,
+            "hubs": await self._other_hubs(hub),
         }
+
+    async def _other_hubs(self, own: str) -> list[dict[str, Any]]:
+        """Say whose feeds the hub passes on, and whether it reaches them now."""
+        listed = await _call(
+            self._feed.ListHubs(feed_service_pb2.ListHubsRequest(), timeout=CALL_SECONDS)
+        )
+        now = datetime.now(UTC)
+        return [
+            {
+                "hub": feed.hub,
+                "superior": feed.superior,
+                "connected": feed.connected,
+                "sequence": feed.sequence,
+                "age_seconds": (
+                    max(0, int((now - feed.as_of.ToDatetime(UTC)).total_seconds()))
+                    if feed.HasField("as_of")
+                    else None
+                ),
+            }
+            for feed in listed.feeds
+            if feed.hub != own
+        ]
 
     async def _feed_state(self) -> tuple[str, int]:
         """Read a manifest; only to show it, so its signature is not checked."""

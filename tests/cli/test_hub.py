@@ -291,6 +291,7 @@ def test_an_operator_lists_approves_and_suspends_through_the_api(made: Path) -> 
             "serving": True,
             "sequence": 0,
             "members": {"CHECKPOINT": {"SUSPENDED": 1}, "OPERATOR": {"ACTIVE": 1}},
+            "hubs": [],
         }
         table = invoke("members", "--dir", made)
         assert "suspended" in table.stdout
