@@ -10,15 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import HutongError
-from gateway.hub.feed_log import HubFeed
+from gateway.hub.feed_log import Change, HubFeed
 from gateway.hub.feed_watch import FRAME_BYTES, Watcher, entries_frame, in_frames
 from gateway.store import FeedRow, FeedStateRow, StoreCorruptError
-from gateway.trust import FeedError, MemberState, authority_change, make_anchor
+from gateway.trust import FeedError, FeedKind, MemberState, authority_change, make_anchor
+from gateway.trust.entries import notice_body
+from gateway.trust.feed import withdrawal_change
 from gateway.trust.replica import FeedReplica
 from tests.hub.hub_world import GUANGZHOU, HANGZHOU, HUB, ZHEJIANG, Clock, region, signing_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 CITIES = [HANGZHOU, GUANGZHOU, ZHEJIANG]
 
@@ -51,7 +53,9 @@ class Table:
         return FeedStateRow(self.floor, last.sequence, last.digest, last.issued_at)
 
     def publish(self, *urns: str, state: MemberState = MemberState.ACTIVE) -> None:
-        changes = [authority_change(region(urn).body.authority(state=state)) for urn in urns]
+        self.put(*(authority_change(region(urn).body.authority(state=state)) for urn in urns))
+
+    def put(self, *changes: Change) -> None:
         new = self.feed.next_rows(changes, self.state)
         self.rows += new
         self.feed.apply(new, self.state)
@@ -62,7 +66,9 @@ class Table:
         self.rows = [
             row
             for row in self.rows
-            if row.sequence > self.floor or newest[row.kind, row.subject] == row.sequence
+            if row.sequence > self.floor
+            or (newest[row.kind, row.subject] == row.sequence and not row.withdrawn)
+            or row.sequence == self.rows[-1].sequence
         ]
         self.feed.apply((), self.state)
 
@@ -108,7 +114,7 @@ def _flip(token: str) -> str:
     return f"{header}.{payload}.{signature[:10]}{middle}{signature[11:]}"
 
 
-CORRUPTIONS = {
+CORRUPTIONS: dict[str, Callable[[list[FeedRow]], list[FeedRow]]] = {
     "a changed byte": lambda rows: [replace(rows[0], token=_flip(rows[0].token)), *rows[1:]],
     "two rows swapped": lambda rows: [
         replace(rows[0], token=rows[1].token, digest=rows[1].digest),
@@ -341,3 +347,47 @@ def test_any_reader_that_follows_or_starts_over_holds_what_the_hub_holds(
             read(readers[number])
     for replica in readers:
         read(replica)
+
+
+def test_a_tombstone_is_listed_until_the_feed_is_compacted_past_it(table: Table) -> None:
+    notice = f"{HANGZHOU}#drill"
+    table.put((FeedKind.NOTICE, notice, notice_body("drill", at=table.clock())))
+    behind = snapshot_replica(table.feed, table.clock)
+    table.put(withdrawal_change(FeedKind.NOTICE, notice, "over"))
+    following = snapshot_replica(table.feed, table.clock)
+    assert following.bundle.notices() == ()
+    assert table.feed.snapshot().entries[-1] == table.rows[-1].token
+    table.publish(GUANGZHOU)
+    table.publish(ZHEJIANG)
+    live = snapshot_replica(table.feed, table.clock).live_digests()
+    # A reader at the floor still gets the withdrawal; one below must start over.
+    table.compact(6)
+    assert table.rows[-3].subject != notice
+    assert notice not in {row.subject for row in table.rows}
+    assert table.feed.watch(behind.sequence, None) is None
+    assert table.feed.watch(6, None) is not None
+    # The manifest's floor lets it drop what it held and nobody names any more.
+    snapshot = table.feed.snapshot()
+    behind.load_snapshot(snapshot.manifest, snapshot.entries, table.clock())
+    assert behind.bundle.notices() == ()
+    assert behind.live_digests() == live
+    assert table.reload().snapshot().entries == snapshot.entries
+
+
+def test_a_reader_above_the_floor_refuses_a_snapshot_that_hides_what_it_holds(
+    table: Table,
+) -> None:
+    notice = f"{HANGZHOU}#drill"
+    table.put((FeedKind.NOTICE, notice, notice_body("drill", at=table.clock())))
+    reader = snapshot_replica(table.feed, table.clock)
+    table.put(withdrawal_change(FeedKind.NOTICE, notice, "over"))
+    table.publish(GUANGZHOU)
+    floor = table.floor
+    table.compact(6)
+    # A hub that hides the withdrawal and says that nothing was compacted.
+    table.feed._floor = floor
+    table.feed._snapshot = None
+    snapshot = table.feed.snapshot()
+    with pytest.raises(FeedError) as caught:
+        reader.load_snapshot(snapshot.manifest, snapshot.entries, table.clock())
+    assert caught.value.code == "FEED_FORK"
