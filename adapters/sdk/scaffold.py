@@ -31,7 +31,7 @@ _FILES: Final = {
     "test_city.py.txt": "tests/test_city.py",
     "README.md": "README.md",
 }
-_IGNORE: Final = "keys/\ntls/\nsecrets/\n__pycache__/\n"
+_IGNORE: Final = "keys/\ntls/\nsecrets/\n__pycache__/\nissued.db*\n"
 # Dates of birth no platform would hold: the people are marked as synthetic by them.
 _BORN: Final = "19000101"
 
