@@ -17,6 +17,7 @@ from gateway.codes import Level
 from gateway.edge.listed import listed_since
 from gateway.edge.reasons import SUBJECT_WITHHELD
 from gateway.recognition import Verdict, VerifiedEvidence, shipped_policy
+from tests.edge.test_status_at_the_gate import Issuer
 from tests.edge.world import GUANGZHOU, HANGZHOU, NOW, World, edge_world, hangzhou_qr, unified
 
 if TYPE_CHECKING:
@@ -150,3 +151,19 @@ async def test_a_spoiled_one_is_refused_and_recorded(tmp_path: Path) -> None:
         assert "DISCLOSURE_INVALID" in codes(result)
         assert not result.is_admitted
         assert from_armour(to_armour(token)) == token
+
+
+async def test_one_in_part_is_held_against_the_status_list_too(tmp_path: Path) -> None:
+    async with edge_world(tmp_path) as world:
+        be_a_market(world)
+        issuer = Issuer(world)
+        tokens = [world.hub.carried(CODE, disclosure=part) for part in Disclosure for _ in range(2)]
+        assert "STATUS_UNKNOWN" in codes(world.pipeline.verify_offline(tokens[0]))
+        issuer.say()
+        issuer.keep()
+        assert world.pipeline.verify_offline(tokens[0]).is_admitted
+        issuer.say(17)
+        for token in tokens:
+            result = world.pipeline.verify_offline(keep(token, ()))
+            assert result.decision.verdict is Verdict.REFUSE
+            assert "ATTESTATION_REVOKED" in codes(result)
