@@ -70,12 +70,16 @@ EXPIRY_LEEWAY_SECONDS: Final = 120
 """An attestation that the verifier just accepted must not expire on the way here:
 twice the verifier's own leeway of 60 seconds."""
 
+_EXPIRY_LEEWAY: Final = timedelta(seconds=EXPIRY_LEEWAY_SECONDS)
+
 ITINERARY_HOURS: Final = 48
 """Oldest end of an itinerary that still tells of these days. The travel card counts
 up to the day before (local_codes, 4.3) and lagged a day; our choice."""
 
 _DAY_SECONDS: Final = 86_400
 """An itinerary may count today, which ends tonight."""
+
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 _AUDIENCE: Final = "urn:hutong:region:"
 
@@ -86,9 +90,12 @@ class _Subject(StrEnum):
     REFUSAL = "refusal"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class _Case:
-    """Evidence as the rules see it."""
+    """Evidence as the rules see it.
+
+    Made and dropped within one decision, and not frozen: that costs microseconds.
+    """
 
     subject: _Subject
     reasons: tuple[Reason, ...]
@@ -129,7 +136,9 @@ def decide(
     """
     if now.tzinfo is None:
         raise InternalError("a decision needs a moment with a zone")
-    case = replace(_case(policy, evidence, now), itinerary=_current(itinerary, now))
+    case = _case(policy, evidence, now)
+    if itinerary is not None:
+        case.itinerary = _current(itinerary, now)
     ages = _all_ages(ages, evidence, case, now)
     subject = case.outcome if case.code is None else case.code.level
     rule, asks_more = _first(policy.rules_about(subject), case)
@@ -137,7 +146,7 @@ def decide(
         return Decision(Verdict.REFUSE, None, (), case.reasons, policy.id, None, ages)
     if asks_more and rule is not None:
         # Neither its verdict nor its words: whether they apply is not known.
-        case = replace(case, reasons=(catalogue.DISCLOSE_MORE, *case.reasons))
+        case.reasons = (catalogue.DISCLOSE_MORE, *case.reasons)
         rule = None
     own = () if rule is None or rule.reason is None else (rule.reason,)
     reasons = (*own, *case.reasons) if rule is not None else (*case.reasons, catalogue.NO_RULE)
@@ -174,13 +183,15 @@ def decide(
 
 def _all_ages(ages: Ages, evidence: Evidence, case: _Case, now: datetime) -> Ages:
     """The ages, with those that only the evidence tells."""
-    known = [age for age in (ages.source_seconds, case.source_age) if age is not None]
+    source = case.source_age
+    if source is None or (ages.source_seconds is not None and ages.source_seconds > source):
+        source = ages.source_seconds
     status = ages.status_seconds
     if status is None and isinstance(evidence, VerifiedEvidence):
         attestation = evidence.attestation
         if not names_status(attestation):
             status = int((now - attestation.issued_at).total_seconds())
-    return Ages(ages.trust_seconds, ages.policy_seconds, max(known) if known else None, status)
+    return Ages(ages.trust_seconds, ages.policy_seconds, source, status)
 
 
 def names_status(attestation: Attestation | DisclosedAttestation) -> bool:
@@ -215,10 +226,8 @@ def _findings(
     return found
 
 
-def _current(itinerary: Itinerary | None, now: datetime) -> Itinerary | None:
+def _current(itinerary: Itinerary, now: datetime) -> Itinerary | None:
     """The itinerary, where it ends within these days."""
-    if itinerary is None:
-        return None
     age = (now - itinerary.as_of).total_seconds()
     return itinerary if -_DAY_SECONDS <= age <= ITINERARY_HOURS * 3600 else None
 
@@ -236,7 +245,7 @@ def _case(policy: Policy, evidence: Evidence, now: datetime) -> _Case:
     code = attestation.code
     if not _is_for(attestation.audience, policy.region):
         return _refusal_case("AUDIENCE_MISMATCH", code.issued_by)
-    if attestation.expires_at + timedelta(seconds=EXPIRY_LEEWAY_SECONDS) <= now:
+    if attestation.expires_at <= now - _EXPIRY_LEEWAY:
         return _refusal_case("ATTESTATION_EXPIRED", code.issued_by)
     code_over = code.valid_until is not None and code.valid_until <= now
     declaration_over = (
@@ -245,8 +254,9 @@ def _case(policy: Policy, evidence: Evidence, now: datetime) -> _Case:
     if code.level is Level.GREEN and (code_over or declaration_over):
         ended = Outcome.CODE_EXPIRED if code_over else Outcome.DECLARATION_EXPIRED
         return _outcome_case(ended, code.issued_by)
-    withheld = code.withheld if isinstance(code, DisclosedCode) else frozenset()
-    differs = any(report.level is not code.level for report in code.also)
+    withheld = code.withheld if isinstance(code, DisclosedCode) else _NOTHING
+    also = code.also
+    differs = bool(also) and any(report.level is not code.level for report in also)
     # The first report is the most restrictive: behind a green one all are green.
     disagreement = differs or ("also" in withheld and code.level is not Level.GREEN)
     said: tuple[Reason, ...] = (catalogue.level_reason(code.level),)
@@ -264,12 +274,17 @@ def _case(policy: Policy, evidence: Evidence, now: datetime) -> _Case:
         assessed_age=_age(code.assessed_at, now),
         source_age=_age(code.source_at, now),
         withheld=withheld,
-        issued_age=_age(attestation.issued_at, now),
+        issued_age=_age(attestation.issued_at, now) if withheld else None,
     )
 
 
 def _age(moment: datetime | None, now: datetime) -> int | None:
-    return None if moment is None else int((now - moment).total_seconds())
+    if moment is None:
+        return None
+    apart = now - moment
+    # As `int(apart.total_seconds())`, without a number with a fraction in between.
+    seconds = apart.days * _DAY_SECONDS + apart.seconds
+    return seconds + 1 if seconds < 0 and apart.microseconds else seconds
 
 
 def _outcome_case(outcome: Outcome, origin: str | None) -> _Case:

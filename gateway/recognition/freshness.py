@@ -162,6 +162,7 @@ class Findings:
 
 
 _NO_STEPS: Final = Steps()
+_NO_FRESHNESS: Final = Freshness()
 
 
 def judge_ages(
@@ -177,7 +178,7 @@ def judge_ages(
             status is one more doubt.
     """
     found = Findings()
-    steps = freshness or Freshness()
+    steps = freshness or _NO_FRESHNESS
     _judge(found, "TRUST", ages.trust_seconds, steps.trust, limits.trust)
     _judge(found, "POLICY", ages.policy_seconds, steps.policy, limits.policy)
     if needs_status or (steps.status is not None and ages.status_seconds is not None):

@@ -267,9 +267,12 @@ AGE_REASONS: Final = {
 }
 
 
+_BY_LEVEL: Final = {code.removeprefix("LEVEL_"): reason for code, reason in _LEVELS.items()}
+
+
 def level_reason(level: Level) -> Reason:
     """What a level means."""
-    return _LEVELS[f"LEVEL_{level}"]
+    return _BY_LEVEL[level.value]
 
 
 def outcome_reason(outcome: Outcome) -> Reason:
