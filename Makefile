@@ -11,7 +11,7 @@ NPROC  := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo demo-once test lint types imports schema schemes-table docs bench fast generate format ci clean
+.PHONY: help demo demo-once test test-long lint types imports schema schemes-table docs bench fast generate format ci clean
 
 help: ## Show this menu
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +35,14 @@ demo: $(STAMP) ## Run a federation here and show all four ways of recognition, a
 demo-once: $(STAMP) ## Play the same acts once and check what comes of each
 	@hutong demo --once
 
-test: $(STAMP) ## Run every test
-	pytest -n $(NPROC) --dist loadgroup
+test: $(STAMP) ## Run the tests
+	pytest -n $(NPROC) --dist loadgroup -m "not long"
+
+test-long: $(STAMP) ## Run the tests that walk a whole program or a whole matrix
+	pytest -n $(NPROC) --dist loadgroup -m long
 
 fast: $(STAMP) ## Run the tests that start no process
-	pytest -n $(NPROC) -m "not processes and not postgres"
+	pytest -n $(NPROC) -m "not processes and not postgres and not long"
 
 lint: $(STAMP) ## Check style and format
 	ruff check .

@@ -68,6 +68,7 @@ def test_every_shipped_version_stands_in_the_table() -> None:
                 assert rule.meaning_en.split()[0] in page
 
 
+@pytest.mark.long
 def test_a_page_is_stale_as_soon_as_a_scheme_says_something_else(tmp_path: Path) -> None:
     page = tmp_path / "docs" / "schemes.md"
     assert run("table", "--check", page).exit_code == Exit.NEGATIVE
@@ -90,6 +91,7 @@ def test_ci_checks_the_page_that_the_documentation_shows() -> None:
     assert PAGE.removeprefix("docs/") in (ROOT / "zensical.toml").read_text("utf-8")
 
 
+@pytest.mark.long
 @pytest.mark.processes
 def test_the_module_writes_the_page_of_the_project(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gateway.cli.scheme_table"]

@@ -34,6 +34,7 @@ def ids(page: Path) -> str:
     return page.stem
 
 
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", WALKS, ids=ids)

@@ -223,6 +223,7 @@ _READERS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _READERS)
 def test_a_file_that_is_garbage_is_named_and_not_quoted(name: str, place: Path) -> None:
     path = place / name

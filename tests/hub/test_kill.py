@@ -37,7 +37,12 @@ from tests.store.databases import BACKENDS, database
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.processes, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.asyncio,
+    pytest.mark.long,
+    pytest.mark.processes,
+    pytest.mark.timeout(180),
+]
 
 ROOT = Path(__file__).parents[2]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

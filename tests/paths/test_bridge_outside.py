@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
     from gateway.edge import CheckpointSettings
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.processes, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.asyncio,
+    pytest.mark.long,
+    pytest.mark.processes,
+    pytest.mark.timeout(300),
+]
 
 
 async def test_a_hub_between_two_regions_holds_nothing_of_a_conversion(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ async def answers(city: City, seconds: float = 5.0) -> list[tuple[str, ...]]:
     return [words(await final(city, asked, seconds)) for asked in presentations(city)]
 
 
+@pytest.mark.long
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", HARMFUL)
 @pytest.mark.parametrize("name", CITIES)
@@ -151,6 +152,7 @@ async def test_a_fault_ends_as_what_it_is(name: str) -> None:
                 assert words(await final(city, asked))[0] in ends, fault
 
 
+@pytest.mark.long
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", CITIES)
 async def test_harmless_faults_change_nothing(name: str) -> None:
@@ -163,6 +165,7 @@ async def test_harmless_faults_change_nothing(name: str) -> None:
         assert await answers(city) == healthy
 
 
+@pytest.mark.long
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", CITIES)
 async def test_a_lower_case_x_in_the_answer_changes_nothing(name: str) -> None:
@@ -224,6 +227,7 @@ def test_every_qr_of_a_story_is_recognised_by_the_scheme(name: str) -> None:
                 assert scheme.match_qr(person.qr_text, now) is not None, person.name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CITIES)
 def test_a_city_has_ten_thousand_people_of_its_own_whom_nobody_can_be(name: str) -> None:
     population = platform(name).population
@@ -268,6 +272,7 @@ async def test_the_catalogue_is_for_clients_of_the_city_alone(name: str) -> None
     assert "takenAt" not in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CITIES)
 def test_the_catalogue_lists_everybody_who_is_not_green_once(name: str) -> None:
     import json

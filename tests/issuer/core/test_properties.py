@@ -36,7 +36,7 @@ from tests.issuer.core.oracle import Lists, Met, Person, Said, Stayed, assess
 from tests.issuer.core.world import Clock, World, declaration, document, issuer_database, open_world
 from tests.store.databases import BACKENDS
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 _DIVISIONS = ["330106", "330108", "330100", "330000", "330782", "420103"]
 _PEOPLE = 4

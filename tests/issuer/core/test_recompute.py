@@ -233,6 +233,7 @@ async def test_declarations_that_meet_a_new_list_see_it_or_are_seen(world: World
         assert short(await world.code(index))[0] == "RED", index
 
 
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(120)
 async def test_a_killed_run_loses_nobody_and_is_taken_up(dsn: str) -> None:

@@ -25,7 +25,12 @@ from tests.issuer.service.world import declaration, document, make_folder
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.processes, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.asyncio,
+    pytest.mark.long,
+    pytest.mark.processes,
+    pytest.mark.timeout(180),
+]
 
 ROOT = Path(__file__).parents[3]
 WORKERS = 4
