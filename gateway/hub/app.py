@@ -60,6 +60,7 @@ from gateway.hub.oauth import TokenIssuer
 from gateway.hub.packs import PackMaker
 from gateway.hub.readers import Readers
 from gateway.hub.registry import Registry
+from gateway.hub.registry_base import Constraint
 from gateway.hub.registry_service import REGISTRY_SERVICE, RegistryService
 from gateway.hub.routes import RouteTable
 from gateway.hub.sightings import (
@@ -183,6 +184,12 @@ class Hub:
             clock=clock,
             approvals_needed=settings.approvals_needed,
             lead=settings.lead,
+            constraints={
+                urn: Constraint(
+                    frozenset(item.kinds), item.max_attestation_seconds, item.path_length
+                )
+                for urn, item in settings.constraints.items()
+            },
         )
         self._metrics = new_registry()
         self._server = HutongServer(
@@ -213,6 +220,7 @@ class Hub:
         settings, keys = self._settings, self._keys
         await self.mirror.load()
         stack.push_async_callback(self.mirror.close)
+        await self.registry.constrain()
         members = self.mirror.members
         access = AccessControl(
             settings.urn,

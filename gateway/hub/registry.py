@@ -24,11 +24,12 @@ hand in is not, until an operator acts on it: anybody may enrol.
 from __future__ import annotations
 
 from gateway.hub.approving import Approving
+from gateway.hub.constraining import Constraining
 from gateway.hub.enrolling import Enrolled as Enrolled
 from gateway.hub.key_changes import KeyChanges
 from gateway.hub.publishing import Publishing
 from gateway.hub.registry_base import Changed as Changed
 
 
-class Registry(Approving, KeyChanges, Publishing):
+class Registry(Approving, Constraining, KeyChanges, Publishing):
     """See the module; how each change goes, in the modules it is put together from."""

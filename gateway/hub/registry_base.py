@@ -17,10 +17,11 @@ from gateway.hub.errors import RegistryError
 from gateway.hub.members import Member, parse_member
 from gateway.store import AuditRow
 from gateway.trust import MemberKind, MemberState, authority_change
+from gateway.trust.authority import ALL_KINDS, MAX_ATTESTATION_SECONDS
 from gateway.trust.times import from_seconds, to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from gateway.hub.admission import DocumentChecks
@@ -59,6 +60,25 @@ class Changed:
     sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the hub allows an authority that it names.
+
+    Attributes:
+        kinds: what it, or whoever stands below it, may sign.
+        max_attestation_seconds: longest life of an attestation of it.
+        path_length: of a hub: how many hubs may stand below it, one under another.
+    """
+
+    kinds: frozenset[str] = ALL_KINDS
+    max_attestation_seconds: int = MAX_ATTESTATION_SECONDS
+    path_length: int = 0
+
+
+UNBOUNDED: Final = Constraint()
+"""Where ``hub.toml`` says nothing."""
+
+
 class RegistryBase:
     """See the module.
 
@@ -71,6 +91,7 @@ class RegistryBase:
         clock: the time, UTC.
         approvals_needed: different operators who must approve a member.
         lead: between the publication of a key and its first use.
+        constraints: what it allows authorities, by URN.
         random_bytes: the source of ids and challenges.
 
     Attributes:
@@ -95,6 +116,7 @@ class RegistryBase:
         clock: Callable[[], datetime],
         approvals_needed: int = DEFAULT_APPROVALS,
         lead: timedelta = DEFAULT_LEAD,
+        constraints: Mapping[str, Constraint] | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.members = mirror.members
@@ -106,6 +128,7 @@ class RegistryBase:
         self._challenge_life = timedelta(seconds=challenge_seconds)
         self._clock = clock
         self._approvals_needed = approvals_needed
+        self._constraints = dict(constraints or {})
         self.random_bytes = random_bytes
         self._verifying = asyncio.Semaphore(MAX_VERIFYING)
 
@@ -209,7 +232,18 @@ class RegistryBase:
         """What the feed is told of a member; nothing of one that it does not name."""
         if member.body.kind not in IN_FEED:
             return []
-        return [authority_change(member.body.authority(state=state))]
+        bounds = self.constraint(member.body.urn)
+        record = member.body.authority(
+            state=state,
+            max_attestation_seconds=bounds.max_attestation_seconds,
+            kinds=bounds.kinds,
+            path_length=bounds.path_length,
+        )
+        return [authority_change(record)]
+
+    def constraint(self, urn: str) -> Constraint:
+        """What this hub allows an authority."""
+        return self._constraints.get(urn, UNBOUNDED)
 
 
 def withdrawal(kind: FeedKind, subject: str, reason: str) -> Change:

@@ -22,13 +22,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from gateway.hub.errors import HubSetupError
-from gateway.trust.names import is_hub_urn
+from gateway.trust.names import hub_of, is_hub_urn, region_of
 from gateway.wire.files import refused_as
 from gateway.wire.settings_file import (
     FileSettings,
@@ -126,6 +126,19 @@ class KeySettings(SettingsTable):
     first use (SPIFFE: three to five)."""
 
 
+class ConstraintSettings(SettingsTable):
+    """What this hub allows one authority: ``[constraints."urn:hutong:region:330100"]``."""
+
+    kinds: frozenset[Literal["attestation", "scheme", "policy", "status"]] = frozenset(
+        {"attestation", "scheme", "policy", "status"}
+    )
+    """What it, or whoever stands below it, may sign."""
+    max_attestation_seconds: int = Field(default=86_400, ge=60, le=86_400)
+    """Longest life of an attestation of it."""
+    path_length: int = Field(default=0, ge=0, le=4)
+    """Of a hub: how many hubs may stand below it, one under another."""
+
+
 class HubSettings(FileSettings):
     """Everything a hub needs to know about itself."""
 
@@ -149,6 +162,20 @@ class HubSettings(FileSettings):
     superior: Path = Path("superior/superior.toml")
     """How the hub above is reached; absent: this hub stands below none. What is kept of
     the feeds that are passed on stands in ``relays`` beside its folder."""
+
+    constraints: dict[str, ConstraintSettings] = Field(default_factory=dict)
+    """What this hub allows authorities, by URN; one that is not named may do everything
+    but have hubs below it. A change takes effect at the next start."""
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints_name_authorities(
+        cls, value: dict[str, ConstraintSettings]
+    ) -> dict[str, ConstraintSettings]:
+        for urn, bounds in value.items():
+            if hub_of(urn) is None and (region_of(urn) is None or bounds.path_length):
+                raise ValueError("names hubs, and regions without path_length")
+        return value
 
     @field_validator("urn")
     @classmethod

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from hutong.v1 import (
+    distrust_pb2,
     error_pb2,
     exchange_pb2,
     exchange_service_pb2,
@@ -191,6 +193,7 @@ def _question(**changes: Any) -> exchange_pb2.SealedQuestion:
 
 async def test_wrong_tokens_are_refused_at_every_guarded_method(tmp_path: Path) -> None:
     open_to_all = {"Enrol", "ProvePossession", "GetEnrolment", "Snapshot", "Watch"}
+    open_to_all |= {"ListHubs", "GetStatusList"}
     async with hub_door(tmp_path) as door, door.world.channel() as channel:
         good = (await operator_metadata(door))[0][1].removeprefix("Bearer ")
         head, body, signature = good.split(".")
@@ -218,11 +221,24 @@ async def test_wrong_tokens_are_refused_at_every_guarded_method(tmp_path: Path) 
 
 def _valid_request(name: str) -> bytes:
     pb, exchange = registry_service_pb2, exchange_service_pb2
+    rule = distrust_pb2.DistrustRule(issuer=HANGZHOU, signed_from=Timestamp(seconds=1))
     requests: dict[str, Message] = {
         "ListMembers": pb.ListMembersRequest(),
         "Approve": pb.ApproveRequest(urn=HANGZHOU),
         "Suspend": pb.SuspendRequest(urn=HANGZHOU),
         "PublishStatement": pb.PublishStatementRequest(statement="x"),
+        "Withdraw": pb.WithdrawRequest(urn=HANGZHOU),
+        "ChangeKeys": pb.ChangeKeysRequest(statement="x"),
+        "Rehearse": pb.RehearseRequest(statement="x"),
+        "GetRehearsal": pb.GetRehearsalRequest(rehearsal="x"),
+        "PreviewDistrust": pb.PreviewDistrustRequest(rule=rule),
+        "Distrust": pb.DistrustRequest(rule=rule, reason="x"),
+        "UndoDistrust": pb.UndoDistrustRequest(distrust="x"),
+        "Lint": pb.LintRequest(statement="x"),
+        "GetStanding": pb.GetStandingRequest(),
+        "ListAudit": pb.ListAuditRequest(),
+        "MakePack": pb.MakePackRequest(),
+        "Acknowledge": feed_service_pb2.AcknowledgeRequest(),
         "Query": exchange.ExchangeServiceQueryRequest(question=_question()),
         "Convert": exchange.ConvertRequest(sealed=_question()),
         "QueryStream": exchange.ExchangeServiceQueryStreamRequest(questions=[_question()]),

@@ -43,12 +43,13 @@ from gateway.wire.enrolment import MemberIdentity, challenge_binding, enrol_requ
 from gateway.wire.token_client import TokenClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     import grpc
     from hutong.v1 import registry_service_pb2
 
+    from gateway.hub.registry_base import Constraint
     from gateway.store import Store
 
 HUB = "urn:hutong:hub:000000"
@@ -261,6 +262,7 @@ def registry_world(
     stall_seconds: float = 5.0,
     check_policy: Callable[..., object] = load_policy,
     approvals_needed: int = 1,
+    constraints: Mapping[str, Constraint] | None = None,
 ) -> RegistryWorld:
     clock = clock or Clock()
     keys = keys or HubKeys(feed=signing_key("hub/feed"), token=signing_key("hub/token"))
@@ -281,6 +283,7 @@ def registry_world(
         challenge_seconds=600,
         clock=clock,
         approvals_needed=approvals_needed,
+        constraints=constraints,
     )
     return RegistryWorld(store, registry, mirror, feed, clock, keys)
 

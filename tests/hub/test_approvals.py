@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gateway.hub.registry_base import Constraint
 from gateway.store import Store
 from gateway.trust import MemberKind, MemberState, StatementKind, TrustLookupError
 from gateway.wire.enrolment import enrol_request
@@ -164,3 +165,33 @@ async def test_only_an_approved_member_is_withdrawn_and_no_operator_by_itself(
     await world.active(operator(SECOND))
     assert await refused(world.registry.withdraw(SECOND, by=SECOND)) == "WRONG_STATE"
     assert (await world.registry.withdraw(SECOND, by=OPERATOR)).sequence == 0
+
+
+# --- constraints
+
+
+async def test_a_constraint_is_published_and_what_it_forbids_is_withdrawn(dsn: str) -> None:
+    who = region()
+    async with await Store.open(dsn) as store:
+        world = registry_world(store)
+        await world.mirror.load()
+        await world.active(who, schemes=[scheme()], policy=policy())
+        assert await world.registry.constrain() == 0
+    bounds = Constraint(frozenset({"attestation", "policy"}), max_attestation_seconds=3600)
+    async with await Store.open(dsn) as store:
+        world = registry_world(store, world.clock, constraints={HANGZHOU: bounds})
+        await world.mirror.load()
+        assert await world.registry.constrain() == 1
+        assert await world.registry.constrain() == 0
+        bundle = replica_of(world).bundle
+        held = bundle.authority(HANGZHOU)
+        assert (held.kinds, held.max_attestation_seconds) == (bounds.kinds, 3600)
+        assert bundle.schemes() == ()
+        assert bundle.policy("330100") == policy()
+        token = statement(who, StatementKind.SCHEME, scheme(), world.clock())
+        assert await refused(world.registry.publish(HANGZHOU, token)) == "STATEMENT_INVALID"
+        # It stays through a suspension and an approval.
+        await world.registry.suspend(HANGZHOU, by=OPERATOR)
+        await world.registry.approve(HANGZHOU, by=OPERATOR)
+        assert replica_of(world).bundle.authority(HANGZHOU).kinds == bounds.kinds
+        assert [row.action for row in await store.audit(limit=3)][-1] == "constrain"
