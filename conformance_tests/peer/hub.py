@@ -1,4 +1,4 @@
-"""The reference hub: one region behind it, one caller, a feed of three entries.
+"""The reference hub: one region behind it, one caller, a short feed.
 
 The region's adapter is the reference adapter in the same process: the hub part
 sees its envelopes only. Speaks plain gRPC and HTTP on loopback.
@@ -6,9 +6,7 @@ sees its envelopes only. Speaks plain gRPC and HTTP on loopback.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import hashlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,8 +19,6 @@ from hutong.v1 import (
     exchange_pb2,
     exchange_service_pb2,
     exchange_service_pb2_grpc,
-    feed_service_pb2,
-    feed_service_pb2_grpc,
 )
 
 from conformance_tests import crypto
@@ -34,6 +30,7 @@ from conformance_tests.peer.common import (
     private_members,
     write_json,
 )
+from conformance_tests.peer.hub_feed import ReferenceFeed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,26 +44,26 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @dataclass(slots=True)
-class ReferenceHub(
-    exchange_service_pb2_grpc.ExchangeServiceServicer, feed_service_pb2_grpc.FeedServiceServicer
-):
+class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
     """Forwards as the specification asks, but for the one fault it is given."""
 
     fault: str = ""
-    feed_key: jwk.JWK = field(default_factory=crypto.new_signing_key)
+    feed: ReferenceFeed = field(init=False)
     token_key: jwk.JWK = field(default_factory=crypto.new_signing_key)
     client_key: jwk.JWK = field(default_factory=crypto.new_signing_key)
     adapter: ReferenceAdapter = field(default_factory=ReferenceAdapter)
     _token_url: str = ""
     _assertions: set[str] = field(default_factory=set)
-    _cache: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.feed = ReferenceFeed(self.fault)
 
     def write_profile(self, folder: Path, target: str, token_url: str) -> Path:
         """Write what the suite needs to test this peer; return the profile's path."""
         anchor = {
             "hub": HUB,
             "keys": [
-                {"use": "feed", "jwk": crypto.public_members(self.feed_key)},
+                {"use": "feed", "jwk": self.feed.chain.key.public},
                 {"use": "token", "jwk": crypto.public_members(self.token_key)},
             ],
         }
@@ -223,96 +220,3 @@ class ReferenceHub(
         if self.fault == "envelope-altered":
             envelope = envelope[:-1] + bytes([envelope[-1] ^ 1])
         return exchange_pb2.SealedAnswer(id=question.id, envelope=envelope)
-
-    # -- feed -----------------------------------------------------------------------
-
-    def _entries(self) -> list[str]:
-        entries: list[str] = []
-        previous = crypto.b64(bytes(32))
-        for sequence, subject in enumerate(("a", "b", "c"), start=1):
-            claims = {
-                "iss": HUB,
-                "seq": sequence,
-                "prev": previous,
-                "iat": 1_600_000_000 + sequence,
-                "kind": "authority",
-                "subject": f"urn:hutong:region:{subject}",
-                "body": {},
-            }
-            entries.append(self._signed(claims))
-            previous = crypto.b64(hashlib.sha256(entries[-1].encode()).digest())
-        return entries
-
-    def _signed(self, claims: dict[str, Any]) -> str:
-        return crypto.sign(claims, self.feed_key, "hutong-feed-entry+jwt")
-
-    def _log(self) -> list[str]:
-        # ES256 signatures are random: the chain is made once and kept.
-        if not self._cache:
-            self._cache.extend(self._entries())
-        return self._cache
-
-    def _head(self, typ: str, **more: Any) -> str:
-        log = self._log()
-        digest = crypto.b64(hashlib.sha256(log[-1].encode()).digest())
-        claims = {"iss": HUB, "seq": len(log), "digest": digest, "iat": int(time.time()), **more}
-        return crypto.sign(claims, self.feed_key, typ)
-
-    async def Snapshot(  # noqa: N802 - the service's own name
-        self, request: feed_service_pb2.SnapshotRequest, context: _Context
-    ) -> AsyncIterator[feed_service_pb2.SnapshotResponse]:
-        """Send the state in full."""
-        log = self._log()
-        digests = [hashlib.sha256(entry.encode()).digest() for entry in log]
-        if self.fault == "manifest-list-wrong":
-            digests.reverse()
-        listed = crypto.b64(hashlib.sha256(b"".join(digests)).digest())
-        manifest = self._head("hutong-feed-manifest+jwt", count=len(log), entries=listed)
-        yield feed_service_pb2.SnapshotResponse(manifest=manifest)
-        yield feed_service_pb2.SnapshotResponse(entries=log)
-
-    async def Watch(  # noqa: N802 - the service's own name
-        self, request: feed_service_pb2.WatchRequest, context: _Context
-    ) -> AsyncIterator[feed_service_pb2.WatchResponse]:
-        """Send entries after a number, then heads."""
-        log = self._log()
-        if request.after_sequence > len(log) and self.fault != "ahead-accepted":
-            await abort(context, RefusedError(grpc.StatusCode.OUT_OF_RANGE, "SEQUENCE_AHEAD"))
-        for number, entry in enumerate(log, start=1):
-            left_out = self.fault == "gap-in-watch" and number == len(log) - 1
-            if number > request.after_sequence and not left_out:
-                entries = feed_service_pb2.FeedEntries(entries=[entry])
-                yield feed_service_pb2.WatchResponse(entries=entries)
-        while True:
-            if self.fault != "no-heads" and request.after_sequence <= len(log):
-                yield feed_service_pb2.WatchResponse(head=self._head("hutong-feed-head+jwt"))
-            await asyncio.sleep(request.heartbeat_seconds or 15)
-
-    async def ListHubs(  # noqa: N802 - the service's own name
-        self,
-        request: feed_service_pb2.ListHubsRequest,
-        context: _Context,
-    ) -> feed_service_pb2.ListHubsResponse:
-        """Name the one feed."""
-        return feed_service_pb2.ListHubsResponse(
-            feeds=[feed_service_pb2.ServedFeed(hub=HUB, sequence=len(self._log()), connected=True)]
-        )
-
-    async def GetStatusList(  # noqa: N802 - the service's own name
-        self,
-        request: feed_service_pb2.GetStatusListRequest,
-        context: _Context,
-    ) -> AsyncIterator[feed_service_pb2.GetStatusListResponse]:
-        """Refuse: there is no list."""
-        chunks: tuple[feed_service_pb2.GetStatusListResponse, ...] = ()
-        for chunk in chunks:
-            yield chunk
-        await abort(context, RefusedError(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"))
-
-    async def Acknowledge(  # noqa: N802 - the service's own name
-        self,
-        request: feed_service_pb2.AcknowledgeRequest,
-        context: _Context,
-    ) -> feed_service_pb2.AcknowledgeResponse:
-        """Take note."""
-        return feed_service_pb2.AcknowledgeResponse()

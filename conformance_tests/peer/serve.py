@@ -68,7 +68,7 @@ async def serve_peer(
             hub = ReferenceHub(fault)
             token_url = await stack.enter_async_context(hub.token_endpoint())
             exchange_service_pb2_grpc.add_ExchangeServiceServicer_to_server(hub, server)
-            feed_service_pb2_grpc.add_FeedServiceServicer_to_server(hub, server)
+            feed_service_pb2_grpc.add_FeedServiceServicer_to_server(hub.feed, server)
             profile = hub.write_profile(folder, target, token_url)
         await server.start()
         try:

@@ -7,7 +7,6 @@ origin region of the profile, and reads the feed with the keys of the anchor.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import ssl
@@ -23,7 +22,6 @@ from hutong.v1 import (
     exchange_pb2,
     exchange_service_pb2,
     exchange_service_pb2_grpc,
-    feed_service_pb2,
     feed_service_pb2_grpc,
 )
 
@@ -31,20 +29,16 @@ from conformance_tests import crypto
 from conformance_tests.model import Case, CheckFailedError, Observed, UntestableError
 from conformance_tests.profile import ProfileError
 from conformance_tests.roles import calls
+from conformance_tests.roles.hub_feed import FeedReading
 from conformance_tests.roles.plan import Plan
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from jwcrypto import jwk
-
     from conformance_tests.profile import Profile
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523
 _SCOPE = "exchange.query"
-_ZERO_DIGEST = crypto.b64(bytes(32))
-_HEARTBEAT_SECONDS = 1
-_FEED_SECONDS = 5.0
 _STREAM_ITEMS = 8
 _ERROR_PREFIX = "ERROR_REASON_"
 
@@ -77,10 +71,7 @@ class HubBench:
         self._urn = str(profile.need("client", "urn"))
         self._region = str(profile.need("client", "region"))
         self._key = crypto.load_key(profile.read_json(str(profile.need("client", "key"))))
-        anchor = profile.read_json(str(profile.need("anchor")))
-        self._hub = str(anchor["hub"])
-        feed = [crypto.load_key(each["jwk"]) for each in anchor["keys"] if each["use"] == "feed"]
-        self._feed_keys: dict[str, jwk.JWK] = {key["kid"]: key for key in feed}
+        self._anchor = profile.read_json(str(profile.need("anchor")))
         self._origin = str(profile.need("origin", "region"))
         self._seal = crypto.load_seal_key(profile.read_json(str(profile.need("origin", "seal"))))
         self._person = dict(profile.need("origin", "person"))
@@ -90,7 +81,9 @@ class HubBench:
         """Open the channel and the HTTP session."""
         self._channel = await calls.connect(self._profile)
         self._exchange = exchange_service_pb2_grpc.ExchangeServiceStub(self._channel)
-        self._feed = feed_service_pb2_grpc.FeedServiceStub(self._channel)
+        self._reader = FeedReading(
+            feed_service_pb2_grpc.FeedServiceStub(self._channel), self._anchor
+        )
         context: ssl.SSLContext | bool = True
         if "http_ca" in self._profile.entries:
             roots = self._profile.read(str(self._profile.entries["http_ca"])).decode()
@@ -137,11 +130,9 @@ class HubBench:
             "round_trip": self._round_trip,
             "stream_batch": self._stream_batch,
             "duplicate_id": self._duplicate_id,
-            "snapshot": self._snapshot,
-            "watch": self._watch,
-            "sequence_ahead": self._sequence_ahead,
         }
-        return await scenarios[name]()
+        found = scenarios.get(name)
+        return await (self._reader.scenario(name) if found is None else found())
 
     # -- tokens ---------------------------------------------------------------
 
@@ -322,89 +313,3 @@ class HubBench:
         if 7 not in answers or not answers[7].HasField("envelope"):  # noqa: PLR2004 - the id asked twice
             raise CheckFailedError("the first use of the id suffered (HT-EXC-8)")
         return self._read(first, answers[7].envelope)
-
-    # -- feed -------------------------------------------------------------------
-
-    def _mark(self, token: str, typ: str) -> dict[str, Any]:
-        try:
-            claims, _ = crypto.read_signed(token, self._feed_keys, typ)
-        except ValueError as error:
-            raise CheckFailedError(f"{typ}: {error} (HT-FEED-1)") from None
-        if claims.get("iss") != self._hub:
-            raise CheckFailedError(f"{typ}: iss is not the hub of the anchor (HT-FEED-1)")
-        return claims
-
-    async def _read_snapshot(self) -> tuple[dict[str, Any], list[str]]:
-        manifest = ""
-        entries: list[str] = []
-        try:
-            async with asyncio.timeout(_FEED_SECONDS):
-                async for chunk in self._feed.Snapshot(feed_service_pb2.SnapshotRequest()):
-                    manifest = manifest or chunk.manifest
-                    entries += chunk.entries
-        except TimeoutError:
-            raise CheckFailedError("the snapshot did not end in time") from None
-        return self._mark(manifest, "hutong-feed-manifest+jwt"), entries
-
-    async def _snapshot(self) -> Observed:
-        manifest, entries = await self._read_snapshot()
-        digests = [hashlib.sha256(entry.encode()).digest() for entry in entries]
-        claims = [self._mark(entry, "hutong-feed-entry+jwt") for entry in entries]
-        numbers = [claim["seq"] for claim in claims]
-        if numbers != sorted(set(numbers)) or (numbers and numbers[-1] > manifest["seq"]):
-            raise CheckFailedError("sequence numbers do not rise to the manifest's (HT-FEED-2)")
-        if manifest["count"] != len(entries):
-            raise CheckFailedError("the manifest counts other entries (HT-FEED-2)")
-        if manifest["entries"] != crypto.b64(hashlib.sha256(b"".join(digests)).digest()):
-            raise CheckFailedError("the manifest lists other entries (HT-FEED-2)")
-        if not entries:
-            raise CheckFailedError("the snapshot is empty, though an origin is active")
-        return Observed(kind="answer")
-
-    async def _watch(self) -> Observed:
-        manifest, _ = await self._read_snapshot()
-        request = feed_service_pb2.WatchRequest(
-            after_sequence=0, heartbeat_seconds=_HEARTBEAT_SECONDS
-        )
-        call = self._feed.Watch(request)
-        sequence, digest, heads = 0, _ZERO_DIGEST, 0
-        try:
-            async with asyncio.timeout(_FEED_SECONDS):
-                async for frame in call:
-                    if frame.HasField("resync"):
-                        return Observed(kind="answer")  # an explicit resync is allowed
-                    for token in frame.entries.entries:
-                        claims = self._mark(token, "hutong-feed-entry+jwt")
-                        if (claims["seq"], claims["prev"]) != (sequence + 1, digest):
-                            raise CheckFailedError("the chain has a gap or a fork (HT-FEED-3)")
-                        sequence = claims["seq"]
-                        digest = crypto.b64(hashlib.sha256(token.encode()).digest())
-                    if frame.head:
-                        head = self._mark(frame.head, "hutong-feed-head+jwt")
-                        if (head["seq"], head["digest"]) != (sequence, digest):
-                            raise CheckFailedError("a head names another chain (HT-FEED-4)")
-                        heads += 1
-                    if heads and sequence >= manifest["seq"]:
-                        break
-        except TimeoutError:
-            raise CheckFailedError("entries or a signed head did not come in time") from None
-        finally:
-            call.cancel()
-        return Observed(kind="answer")
-
-    async def _sequence_ahead(self) -> Observed:
-        manifest, _ = await self._read_snapshot()
-        call = self._feed.Watch(
-            feed_service_pb2.WatchRequest(after_sequence=manifest["seq"] + 1_000_000)
-        )
-        try:
-            async with asyncio.timeout(_FEED_SECONDS):
-                async for _frame in call:
-                    raise CheckFailedError("a number far ahead was answered with a frame")
-        except grpc.aio.AioRpcError as error:
-            return calls.refusal(error)
-        except TimeoutError:
-            raise CheckFailedError("a number far ahead was left without an answer") from None
-        finally:
-            call.cancel()
-        return Observed(kind="answer")

@@ -1,0 +1,124 @@
+"""The feed of the reference hub: records, a withdrawal, a status list, at most one fault.
+
+Its chain is that of the vectors (``vectors.world``), whose keys are everybody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from hutong.v1 import feed_service_pb2, feed_service_pb2_grpc
+
+from conformance_tests.peer.common import RefusedError, abort
+from conformance_tests.vectors.chain import Chain, Link, listed
+from conformance_tests.vectors.keys import digest
+from conformance_tests.vectors.lists import base_list
+from conformance_tests.vectors.plan import CITY, HUB, NOW, VerifierPlan
+from conformance_tests.vectors.world import chain_of, member_key, record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_STATUS = VerifierPlan(status=100)
+_OUTDATED_SECONDS = 3600
+
+
+@dataclass(slots=True)
+class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
+    """Serves one chain."""
+
+    fault: str
+    chain: Chain = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.chain = chain_of(_STATUS)
+        if self.fault == "key-published-twice":
+            keys = [*record(CITY, "city")["keys"], member_key("attest", "neighbour/attest")]
+            self.chain = chain_of(VerifierPlan(status=100, city={"keys": keys}))
+        notice = {"topic": "key-expiring", "at": NOW}
+        self.chain.append("notice", f"{CITY}#key-expiring", notice, NOW - 200)
+        gone = {"withdrawn": {"reason": "renewed"}}
+        self.chain.append("notice", f"{CITY}#key-expiring", gone, NOW - 100)
+
+    def _now(self) -> int:
+        return int(time.time()) - _OUTDATED_SECONDS * (self.fault == "outdated-heads")
+
+    def _own(self, hub: str) -> bool:
+        return hub in {"", HUB} or self.fault == "unknown-hub-served"
+
+    async def Snapshot(  # noqa: N802 - the service's own name
+        self, request: feed_service_pb2.SnapshotRequest, context: _Context
+    ) -> AsyncIterator[feed_service_pb2.SnapshotResponse]:
+        """Send the state in full."""
+        if not self._own(request.hub):
+            await abort(context, RefusedError(grpc.StatusCode.NOT_FOUND, "HUB_UNKNOWN"))
+        chain, more = self.chain, dict[str, Any]()
+        live: list[Link] = chain.live()
+        if self.fault == "manifest-list-wrong":
+            more["entries"] = listed(live[::-1])
+        if self.fault == "tombstones-unlisted":
+            more["tombstones"] = listed([])
+        if self.fault == "superseded-listed":
+            kept = sorted({*live, chain.links[1]}, key=lambda link: link.sequence)
+            more |= {"count": len(kept), "entries": listed(kept)}
+        snapshot = chain.snapshot(int(time.time()), **more)
+        tokens = list(snapshot["entries"])
+        if self.fault == "superseded-listed":
+            tokens.insert(1, chain.links[1].token)
+        yield feed_service_pb2.SnapshotResponse(manifest=snapshot["manifest"])
+        yield feed_service_pb2.SnapshotResponse(entries=tokens)
+
+    async def Watch(  # noqa: N802 - the service's own name
+        self, request: feed_service_pb2.WatchRequest, context: _Context
+    ) -> AsyncIterator[feed_service_pb2.WatchResponse]:
+        """Send entries after a number, then heads."""
+        links = self.chain.links
+        if request.after_sequence > len(links) and self.fault != "ahead-accepted":
+            await abort(context, RefusedError(grpc.StatusCode.OUT_OF_RANGE, "SEQUENCE_AHEAD"))
+        after = 0 if self.fault == "resume-from-start" else request.after_sequence
+        for link in links:
+            left_out = self.fault == "gap-in-watch" and link.sequence == len(links) - 1
+            if link.sequence > after and not left_out:
+                entries = feed_service_pb2.FeedEntries(entries=[link.token])
+                yield feed_service_pb2.WatchResponse(entries=entries)
+        while True:
+            if self.fault != "no-heads" and request.after_sequence <= len(links):
+                yield feed_service_pb2.WatchResponse(head=self.chain.head(self._now()))
+            await asyncio.sleep(request.heartbeat_seconds or 15)
+
+    async def ListHubs(  # noqa: N802 - the service's own name
+        self, request: feed_service_pb2.ListHubsRequest, context: _Context
+    ) -> feed_service_pb2.ListHubsResponse:
+        """Name the one feed."""
+        behind = self.fault == "own-feed-behind"
+        own = feed_service_pb2.ServedFeed(
+            hub=HUB, sequence=self.chain.sequence - behind, connected=True
+        )
+        return feed_service_pb2.ListHubsResponse(feeds=[own])
+
+    async def GetStatusList(  # noqa: N802 - the service's own name
+        self, request: feed_service_pb2.GetStatusListRequest, context: _Context
+    ) -> AsyncIterator[feed_service_pb2.GetStatusListResponse]:
+        """Send the one list."""
+        token = base_list(_STATUS).token
+        if request.digest != digest(token):
+            if self.fault == "unknown-list-empty":
+                return
+            await abort(context, RefusedError(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"))
+        data = token.encode()
+        middle = len(data) // 2
+        yield feed_service_pb2.GetStatusListResponse(chunk=data[:middle])
+        if self.fault != "list-cut-short":
+            yield feed_service_pb2.GetStatusListResponse(chunk=data[middle:])
+
+    async def Acknowledge(  # noqa: N802 - the service's own name
+        self, request: feed_service_pb2.AcknowledgeRequest, context: _Context
+    ) -> feed_service_pb2.AcknowledgeResponse:
+        """Take note."""
+        return feed_service_pb2.AcknowledgeResponse()
