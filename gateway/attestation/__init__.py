@@ -21,6 +21,7 @@ from gateway.attestation.claims import (
     claims_to_json,
     parse_claims,
 )
+from gateway.attestation.disclosed import DisclosedAttestation
 from gateway.attestation.errors import (
     ArmourError,
     AttestationError,
@@ -49,7 +50,9 @@ from gateway.attestation.padding import (
     QUESTION_BUCKET_BYTES,
     pad,
 )
+from gateway.attestation.presenting import verify_presentation
 from gateway.attestation.pseudonym import pseudonym
+from gateway.attestation.sd_jwt import Disclosure
 from gateway.attestation.sealing import (
     MAX_ANSWER_ENVELOPE_BYTES,
     MAX_QUESTION_ENVELOPE_BYTES,
@@ -97,6 +100,8 @@ __all__ = [
     "AttestationUse",
     "AttestationVerifier",
     "Binding",
+    "DisclosedAttestation",
+    "Disclosure",
     "KeyMaterialError",
     "KeySource",
     "Profile",
@@ -140,4 +145,5 @@ __all__ = [
     "thumbprint",
     "to_armour",
     "verification_key_from_jwk",
+    "verify_presentation",
 ]

@@ -170,7 +170,7 @@ def disclosed_names(token: str) -> tuple[str, ...]:
     Raises:
         AttestationError: ``ATTESTATION_MALFORMED`` or ``DISCLOSURE_INVALID``.
     """
-    _, disclosures = split(token.encode())
+    _, disclosures = split(_ascii(token))
     return tuple(open_disclosure(text)[0] for text in disclosures)
 
 
@@ -183,7 +183,7 @@ def keep(token: str, names: Collection[str]) -> str:
     Raises:
         AttestationError: ``ATTESTATION_MALFORMED`` or ``DISCLOSURE_INVALID``.
     """
-    signed, disclosures = split(token.encode())
+    signed, disclosures = split(_ascii(token))
     wanted = REQUIRED_MEMBERS.union(names)
     kept = [text.decode() for text in disclosures if open_disclosure(text)[0] in wanted]
     return join(signed.decode(), kept)
@@ -206,6 +206,15 @@ def split(token: bytes) -> tuple[bytes, tuple[bytes, ...]]:
             code=AttestationFault.ATTESTATION_MALFORMED,
         )
     return signed, tuple(disclosures)
+
+
+def _ascii(token: str) -> bytes:
+    try:
+        return token.encode("ascii")
+    except UnicodeEncodeError:
+        raise AttestationError(
+            "a character is not of a token", code=AttestationFault.ATTESTATION_MALFORMED
+        ) from None
 
 
 def open_disclosure(text: bytes) -> tuple[str, bytes]:

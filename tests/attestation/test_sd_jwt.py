@@ -435,6 +435,15 @@ def test_a_key_binding_is_refused() -> None:
     refused(GOOD + "~" * 40, "ATTESTATION_MALFORMED")
 
 
+@pytest.mark.parametrize("text", ["é~", "\udcff~", GOOD + "é~", "~", "~~", "a.b.c~", "..~"])
+def test_what_is_no_token_is_refused_by_every_door(text: str) -> None:
+    for door in (read, disclosed_names, lambda token: keep(token, ())):
+        with pytest.raises(AttestationError):
+            door(text)
+        if text in {"~", "a.b.c~", "..~"}:
+            break  # nothing is disclosed, and nothing is verified by a holder
+
+
 def test_neither_kind_is_read_as_the_other() -> None:
     refused(signed(LEVEL, REGION, typ=TOKEN_TYPE), "ATTESTATION_HEADER")
     refused(sign_attestation(WHOLE, ES256_KEY) + "~", "ATTESTATION_HEADER")
