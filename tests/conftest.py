@@ -1,4 +1,8 @@
-"""What all tests share: names of cases that are the same everywhere, and logging as it was."""
+"""What all tests share.
+
+Names of cases that are the same everywhere, no deadline for an example of a property,
+and logging as it was.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,13 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 import structlog
+from hypothesis import settings
 
 _LONGEST_ID = 40
+
+# An example on a busy machine may take ten times as long; that says nothing about it.
+settings.register_profile("hutong", settings.default, deadline=None)
+settings.load_profile("hutong")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -28,7 +28,7 @@ checked by shape and thumbprint and decoded at first use; a bad one fails there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -280,12 +280,15 @@ def parse_member_key(value: object, *, decode: bool = True) -> MemberKey:
         raise KeyMaterialError(
             "a key has use, jwk, not_before, perhaps not_after and what the hub says of it"
         ) from None
-    key = replace(
-        _member_key(body.use, body.jwk, from_seconds(body.not_before), _moment(body.not_after)),
-        published_at=_moment(body.published_at),
-        tainted_from=_moment(body.tainted_from),
-        revoked_at=_moment(body.revoked_at),
-        reason=None if body.reason is msgspec.UNSET else body.reason,
+    key = _member_key(
+        body.use,
+        body.jwk,
+        from_seconds(body.not_before),
+        _moment(body.not_after),
+        _moment(body.published_at),
+        _moment(body.tainted_from),
+        _moment(body.revoked_at),
+        None if body.reason is msgspec.UNSET else body.reason,
     )
     if key.reason is not None and not key.reason.isprintable():
         raise KeyMaterialError("a reason holds a character that cannot be shown")
@@ -330,7 +333,11 @@ def _moment(seconds: int | msgspec.UnsetType) -> datetime | None:
 
 
 def _member_key(
-    use: KeyUse, jwk: Mapping[str, Any], not_before: datetime, not_after: datetime | None
+    use: KeyUse,
+    jwk: Mapping[str, Any],
+    not_before: datetime,
+    not_after: datetime | None,
+    *history: Any,
 ) -> MemberKey:
     not_before = from_seconds(to_seconds(not_before))
     not_after = None if not_after is None else from_seconds(to_seconds(not_after))
@@ -347,4 +354,4 @@ def _member_key(
         algorithm = _SIGNING_TYPES.get((jwk["kty"], str(jwk.get("crv"))))
     if algorithm is None:
         raise KeyMaterialError("the key is not of a type that its use allows")
-    return MemberKey(key_id, use, algorithm, jwk, not_before, not_after)
+    return MemberKey(key_id, use, algorithm, jwk, not_before, not_after, *history)

@@ -17,6 +17,7 @@ from gateway.attestation import (
     Attestation,
     AttestationError,
     AttestationUse,
+    StatusReference,
     base64url,
     claims_to_json,
     parse_claims,
@@ -36,6 +37,12 @@ from tests.attestation.samples import (
 )
 from tests.codes.strategies import UNIFIED_CODES
 
+URI = "urn:hutong:status:330100:7q"
+REFERENCES = st.builds(
+    StatusReference,
+    uri=st.sampled_from([URI, "https://example.invalid/status/1"]),
+    index=st.integers(0, 2**31 - 1),
+)
 TEXT_IDS = st.text("ABCabc012-_", min_size=16, max_size=64)
 
 
@@ -74,6 +81,8 @@ def attestations(draw: st.DrawFn) -> Attestation:
         bound=draw(st.none() | st.binary(min_size=32, max_size=32))
         if use is AttestationUse.IMPORT
         else None,
+        status=draw(st.none() | REFERENCES) if use is AttestationUse.CARRIED else None,
+        serial=draw(st.none() | st.integers(0, 2**53 - 1)),
     )
 
 
@@ -226,6 +235,29 @@ FRAME: list[dict[str, Any]] = [
     {"use": "online", "nonce": "é" * 22},
     {"code": []},
     {"code": "GREEN"},
+    {"serial": -1},
+    {"serial": 2**53},
+    {"serial": 1.0},
+    {"serial": "1"},
+    {"serial": True},
+    {"status": None},
+    {"status": {}},
+    {"status": {"status_list": {"idx": 1}}},
+    {"status": {"status_list": {"uri": URI}}},
+    {"status": {"status_list": {"idx": -1, "uri": URI}}},
+    {"status": {"status_list": {"idx": 2**31, "uri": URI}}},
+    {"status": {"status_list": {"idx": True, "uri": URI}}},
+    {"status": {"status_list": {"idx": 1, "uri": ""}}},
+    {"status": {"status_list": {"idx": 1, "uri": "urn:a b"}}},
+    {"status": {"status_list": {"idx": 1, "uri": "é"}}},
+    {"status": {"status_list": {"idx": 1, "uri": "u" * 257}}},
+    {"status": {"status_list": {"idx": 1, "uri": URI, "kind": 1}}},
+    {"status": {"status_list": {"idx": 1, "uri": URI}, "identifier_list": {}}},
+    {
+        "status": {"status_list": {"idx": 1, "uri": URI}},
+        "use": "online",
+        "nonce": base64url.encode(NONCE),
+    },
 ]
 
 
@@ -340,6 +372,12 @@ WRITER: list[dict[str, Any]] = [
     {"expires_at": NOW.replace(tzinfo=None)},
     {"issued_at": NOW.replace(year=1969), "not_before": NOW.replace(year=1969)},
     {"code": dataclasses.replace(CODE, state="\ud800")},
+    {"serial": -1},
+    {"serial": 2**53},
+    {"status": StatusReference(URI, -1)},
+    {"status": StatusReference(URI, 2**31)},
+    {"status": StatusReference("", 1)},
+    {"status": StatusReference(URI, 1), "use": AttestationUse.ONLINE, "nonce": NONCE},
 ]
 
 
@@ -388,6 +426,10 @@ def test_the_payload_is_compact_and_in_a_fixed_order() -> None:
     assert list(json.loads(payload)) == [
         "iss", "aud", "iat", "nbf", "exp", "jti", "sub", "code", "use",
     ]  # fmt: skip
+    further = json.loads(claims_to_json(attestation(status=StatusReference(URI, 7), serial=3)))
+    assert list(further)[-2:] == ["status", "serial"]
+    assert further["status"] == {"status_list": {"idx": 7, "uri": URI}}
+    assert further["serial"] == 3
     assert b", " not in payload
     assert "绿码".encode() in payload
     assert b"null" not in payload

@@ -29,6 +29,7 @@ from gateway.attestation.verifying import (
     _remember_header,
 )
 from gateway.errors import CallerError, InternalError, TrustError
+from gateway.trust.jws import twin
 from tests.attestation.samples import (
     CODE,
     ED25519_KEY,
@@ -341,6 +342,15 @@ def test_why_trust_does_not_believe_an_issuer_passes_through() -> None:
             raise TrustError("suspended", code="AUTHORITY_SUSPENDED")
 
     refused("AUTHORITY_SUSPENDED", SIGNED, trust=Suspended())
+
+
+@both
+def test_both_spellings_of_a_signature_are_one_attestation(key: SigningKey) -> None:
+    token = sign_attestation(attestation(), key)
+    other = twin(token)
+    assert (other is None) is (key.algorithm == "Ed25519")
+    if other is not None:
+        assert verify(other).token_id == verify(token).token_id
 
 
 @both
