@@ -21,6 +21,7 @@ LEEWAY_SECONDS = 60  # HT-ATT-6
 MAX_LIFE_SECONDS = {"online": 600, "carried": 86_400, "import": 600}  # HT-ATT-7
 NONCE_BYTES = 16
 _CLAIMS = {"iss", "aud", "iat", "nbf", "exp", "jti", "sub", "use", "code"}
+_OPTIONAL = {"carried": {"serial", "status"}}
 _OWN_CLAIM = {"online": "nonce", "import": "bound"}
 LEVELS = ("RED", "RESTRICTED", "YELLOW", "GREEN")
 """The most restrictive first (HT-CODE-6)."""
@@ -92,7 +93,8 @@ def attestation_defects(  # noqa: C901, PLR0912 - a line a rule reads best in on
     claim = _OWN_CLAIM.get(use, "")
     if claim == "bound" and own is not None and claim not in claims:
         return claims, ["an import does not say about whom it is (HT-ATT-16)"]
-    if set(claims) != (_CLAIMS if own is None else _CLAIMS | {claim}):
+    expected = _CLAIMS if own is None else _CLAIMS | {claim}
+    if not expected <= set(claims) <= expected | _OPTIONAL.get(use, {"serial"}):
         return {}, ["the claim set is not exact (HT-ATT-13)"]
     if claims["iss"] != issuer:
         found.append("iss is not the adapter's authority (HT-ATT-4)")
