@@ -47,7 +47,7 @@ MAX_TAGS: Final = 500_000
 """Some 150 MB; a day of carried attestations at a thousand gates."""
 
 MAX_SPAN_SECONDS: Final = 2 * 86_400
-"""The longest window of a policy is a day; a span is a fixed piece of time around it."""
+"""The longest window of a policy is a day, and a showing is also told of the next one."""
 
 LEEWAY_SECONDS: Final = 60
 """What two clocks may differ (HT-ATT-6)."""
@@ -128,7 +128,7 @@ class Sightings:
         if (
             len(tag) != TAG_BYTES
             or seen_at > now + LEEWAY_SECONDS
-            or not now < span_ends <= now + MAX_SPAN_SECONDS
+            or not now < span_ends <= now + MAX_SPAN_SECONDS + LEEWAY_SECONDS
         ):
             return None
         known = self._tags.get(tag)
