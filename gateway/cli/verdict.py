@@ -145,6 +145,9 @@ def render(result: Result, console: Console, *, shown: Document | None = None) -
         facts.add_row(
             "warning 提醒", Text.assemble((warning.code, "yellow"), f"\n{warning.zh}\n{warning.en}")
         )
+    if result.sighting == "unreported":
+        told = "not asked about; told to the hub later 未能查询，联网后补报"
+        facts.add_row("shown elsewhere 他处出示", told)
     facts.add_row("ages 时效", ages_line(decision.ages))
     facts.add_row("policy 政策", _policy_line(decision))
     facts.add_row("path 方式", f"{result.path}, {result.milliseconds:.0f} ms")

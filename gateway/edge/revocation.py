@@ -18,8 +18,12 @@ the list is over, another's, too short, forged  STATUS_LIST_INVALID
 =============================================== =======================================
 
 A statement whose base is not here still counts for the entries it names: they are
-refused. How old the statement may be is the policy's to say (``freshness``): ``check``
-returns the seconds since the issuer signed it.
+refused.
+
+How old the knowledge is: an issuer speaks when something changes, so its silence tells
+nothing, and what is known is as old as the newest word of the hub that passes its words
+on. An issuer that promises a word every ``ttl`` seconds (in the list) is held to it: then
+the age counts from its newest statement. What follows is the policy's (``freshness``).
 
 Nothing here is remembered beyond the bundle but what is pinned by a digest or by the
 very bytes of a statement and the very key that proved them, so that a change in the
@@ -306,8 +310,9 @@ class RevocationView:
             now: the clock, aware.
 
         Returns:
-            Seconds since the issuer's newest word on the list, negative where its clock
-            runs ahead; None: the attestation names no list.
+            How old the issuer's word is in seconds, beside the age of the feed that
+            brought it: 0 where the issuer promises none at set times, negative where its
+            clock runs ahead. None: the attestation names no list.
 
         Raises:
             AttestationError: see the module.
@@ -331,6 +336,8 @@ class RevocationView:
             value = base.list.get(reference.index)
         if value:
             check_status(value)
+        if ready.base is None or ready.base.ttl_seconds is None:
+            return 0
         return int((now - known.change.issued_at).total_seconds())
 
     def missing(self) -> list[str]:

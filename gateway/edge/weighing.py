@@ -57,7 +57,8 @@ class Held:
         path: whether the origin was asked.
         started: ``time.perf_counter`` when it was presented.
         card: what came of a travel card shown beside it; None: none was.
-        status_seconds: age of the issuer's word on its status list; None: no list.
+        status_seconds: age of the issuer's word on its status list, beside that of the
+            feed which brought it; None: no list.
     """
 
     evidence: Evidence
@@ -179,7 +180,11 @@ class Weigher:
         ages = Ages(
             trust_seconds=trust_seconds,
             policy_seconds=own_seconds,
-            status_seconds=held.status_seconds,
+            status_seconds=(
+                None
+                if held.status_seconds is None or trust_seconds is None
+                else max(held.status_seconds, trust_seconds)
+            ),
         )
         policy = self._view().policy
         if policy is None:

@@ -108,7 +108,11 @@ class World:
         self.token, self.base = self.make_base()
 
     def make_base(
-        self, *, exp: timedelta = timedelta(days=2), values: dict[int, int] | None = None
+        self,
+        *,
+        exp: timedelta = timedelta(days=2),
+        values: dict[int, int] | None = None,
+        ttl: int | None = 3600,
     ) -> tuple[str, SignedStatusList]:
         entries = StatusList(2, SIZE)
         for index, value in (values or {}).items():
@@ -119,6 +123,7 @@ class World:
             uri=URI,
             issued_at=NOW - timedelta(hours=3),
             expires_at=NOW + exp,
+            ttl_seconds=ttl,
         )
         then = NOW - timedelta(hours=3)
         return token, verify_status_list(token, self.source, now=then, uri=URI)
@@ -169,6 +174,16 @@ def world(tmp_path: Path) -> World:
 def test_a_good_entry_tells_how_old_the_issuers_word_is(world: World) -> None:
     assert world.view().check(carried(), NOW) == 600
     assert world.view().check(replace(carried(), status=None), NOW) is None
+
+
+def test_an_issuer_that_promises_no_word_is_as_old_as_the_feed_that_passes_it_on(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    token, base = world.make_base(ttl=None)
+    world.publish(base=base, ago=timedelta(hours=40))
+    world.keep(token)
+    assert world.view().check(carried(), NOW) == 0
 
 
 def test_a_change_holds_from_the_next_look_on_over_the_same_base(world: World) -> None:

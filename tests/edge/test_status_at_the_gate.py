@@ -54,6 +54,7 @@ class Issuer:
             uri=URI,
             issued_at=now - timedelta(hours=1),
             expires_at=now + timedelta(days=2),
+            ttl_seconds=3600,
         )
         self.world.hub.change_attestation = lambda one: replace(
             one, status=StatusReference(URI, 17)
