@@ -17,8 +17,11 @@ from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
 from gateway.attestation.cache import VerifiedTokenCache
 from gateway.attestation.verifying import AttestationVerifier
+from gateway.errors import HutongError
+from gateway.trust.errors import Missing, TrustLookupError
 from gateway.wire.channel import open_channel, unsafe_open_insecure_channel
 from gateway.wire.feed_follower import FeedFollower
+from gateway.wire.feed_tree import FeedSource, FeedTree
 from gateway.wire.replica_store import ReplicaStore
 
 if TYPE_CHECKING:
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from gateway.attestation.keys import VerificationKey
     from gateway.trust.anchor import TrustAnchor
     from gateway.trust.bundle import TrustBundle
+    from gateway.trust.hub_places import HubPlace
 
 DEFAULT_HEARTBEAT_SECONDS: Final = 15
 DEFAULT_MAX_AGE_SECONDS: Final = 24 * 3600
@@ -75,6 +80,19 @@ class HubReplica:
         self._clock = clock
         self._store = ReplicaStore(settings.path, anchor)
         self._cache = VerifiedTokenCache(_CACHED)
+        # Where hubs stand above hubs, the own one passes the others' feeds on.
+        self._tree = FeedTree(
+            anchor.hub,
+            own=lambda: self._store.bundle if self._store.is_usable else None,
+            own_age_seconds=self._store.age_seconds,
+            make_replica=lambda place, keys: ReplicaStore(
+                settings.path.with_name(f"{settings.path.name}-{place.hub[-6:]}"), keys
+            ),
+            source=self._source,
+            clock=clock,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            on_change=self._cache.clear,
+        )
         self._verifier: AttestationVerifier | None = None
         self._bundle: TrustBundle | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -99,8 +117,9 @@ class HubReplica:
             self._store,
             clock=self._clock,
             heartbeat_seconds=settings.heartbeat_seconds,
-            on_change=self._cache.clear,
+            on_change=self._feed_changed,
         )
+        self._tree.start()
         self._following = asyncio.create_task(self._follower.run())
 
     async def stop(self) -> None:
@@ -110,6 +129,7 @@ class HubReplica:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
             self._following = None
+        await self._tree.close()
         if self._channel is not None:
             await self._channel.close(None)
             self._channel = None
@@ -123,6 +143,9 @@ class HubReplica:
         """
         if self._follower is not None:
             await self._follower.refresh()
+            with contextlib.suppress(HutongError):
+                # What cannot be had goes on ageing, and is believed as long as that allows.
+                await self._tree.refresh()
 
     def is_fresh(self, now: datetime) -> bool:
         """Whether other regions are believed now."""
@@ -133,9 +156,41 @@ class HubReplica:
         """Return what verifies attestations of other regions; None: nobody is believed."""
         if not self.is_fresh(now):
             return None
-        bundle = self._store.bundle
+        bundle = self._tree.bundle or self._store.bundle
         if self._verifier is None or self._bundle is not bundle:
             self._cache.clear()
             self._bundle = bundle
-            self._verifier = AttestationVerifier(bundle, cache=self._cache)
+            keys = _FreshKeys(bundle, self._is_fresh_issuer)
+            self._verifier = AttestationVerifier(keys, cache=self._cache)
         return self._verifier
+
+    def _is_fresh_issuer(self, issuer: str) -> bool:
+        age = self._tree.age_seconds(self._clock(), issuer)
+        return age is not None and age <= self._settings.max_age_seconds
+
+    def _feed_changed(self) -> None:
+        self._cache.clear()
+        self._tree.update()
+
+    def _source(self, place: HubPlace) -> FeedSource | None:
+        if self._channel is None:
+            return None
+        return FeedSource(FeedServiceStub(self._channel), place.hub)
+
+
+class _FreshKeys:
+    """Keys of issuers whose own hub, and every hub on the way, was heard of lately."""
+
+    def __init__(self, bundle: TrustBundle, is_fresh: Callable[[str], bool]) -> None:
+        self._bundle = bundle
+        self._is_fresh = is_fresh
+
+    def attestation_key(self, issuer: str, key_id: str) -> VerificationKey:
+        """As :meth:`TrustBundle.attestation_key`; HUB_UNKNOWN: trust is too old."""
+        found = self._bundle.attestation_key(issuer, key_id)
+        if not self._is_fresh(issuer):
+            raise TrustLookupError(
+                "the hub that speaks for it has not been heard of for too long",
+                code=Missing.HUB_UNKNOWN,
+            )
+        return found
