@@ -211,6 +211,10 @@ async def listed_numbers(
     while True:
         fields = {"limit": str(page_rows)} | ({} if cursor is None else {"after": cursor})
         reply = await door.catalogue(fields, Deadline.after(PAGE_SECONDS))
+        for _ in range(1, _MAX_TRIES):
+            if not _timed_out(reply):
+                break
+            reply = await door.catalogue(fields, Deadline.after(PAGE_SECONDS))
         if isinstance(reply, OutcomeReport):
             raise CatalogueSourceError(f"the platform did not give its catalogue: {reply.outcome}")
         page = _read(reply.body)

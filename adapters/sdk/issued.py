@@ -171,8 +171,9 @@ class IssuedLedger:
         self._opened = await asyncio.to_thread(self._open_file)
         for held in await self._store.run(load_lists):
             self._lists[held.row.id] = held
-            # What was on disk and not said before a crash is said now.
-            await self._say(held, self._clock())
+            # What was on disk and not said before a crash is said now; and by the key of
+            # today, so that a list does not fall with a key that has been replaced.
+            await self._say(held, self._clock(), is_new_key=not held.is_by(self._key))
         await self.tick()
         self._ticking = asyncio.create_task(self._tick_for_ever())
 
@@ -198,7 +199,8 @@ class IssuedLedger:
         current = self._current
         if current is None or not current.has_room(count, now):
             try:
-                await self.tick(count)
+                # Shielded: a caller that goes away must not stop half-way between file and board.
+                await asyncio.shield(self.tick(count))
             except Exception as error:  # noqa: BLE001 - what is not carried is answered
                 self._current = None
                 report_incident(error, step="status")
@@ -424,9 +426,9 @@ class IssuedLedger:
             del self._recent[tag]
         self._recent.update(dict.fromkeys(tags, moment))
 
-    async def _say(self, held: LiveList, now: datetime) -> None:
+    async def _say(self, held: LiveList, now: datetime, *, is_new_key: bool = False) -> None:
         """Sign and post the newest word on a list, on a new base where one is due."""
-        if held.needs_base():
+        if is_new_key or held.needs_base():
             held.rebase(self._key, now)
             await self._store.run(functools.partial(keep_base, row=held.row))
         self.board.post(held.row.uri, held.posted(self._key, now))

@@ -16,7 +16,7 @@ from gateway.attestation.status_list import (
     status_uri,
     unverified_list,
 )
-from gateway.attestation.status_tokens import token_digest
+from gateway.attestation.status_tokens import signer_of, token_digest
 from gateway.trust.times import from_seconds
 
 if TYPE_CHECKING:
@@ -104,6 +104,10 @@ class LiveList:
             for others in self._changes.values():
                 others.discard(entry)
             self._changes[value].add(entry)
+
+    def is_by(self, key: SigningKey) -> bool:
+        """Whether this key signed the base."""
+        return signer_of(self.row.base) == key.key_id
 
     def needs_base(self) -> bool:
         """Whether a statement would be too long to send to every checkpoint."""

@@ -230,11 +230,14 @@ class IssuedStore:
             with self._wake:
                 while not self._queue and not self._closing:
                     self._wake.wait()
-                batch = list(self._queue)
+                is_over = not self._queue
+                # Who does not wait any more has not been answered, so nothing is owed.
+                batch = [one for one in self._queue if one[1].set_running_or_notify_cancel()]
                 self._queue.clear()
-            if not batch:
+            if is_over:
                 break
-            self._commit(connection, batch)
+            if batch:
+                self._commit(connection, batch)
         connection.close()
 
     def _commit(self, connection: sqlite3.Connection, batch: list[tuple[Any, Future[Any]]]) -> None:

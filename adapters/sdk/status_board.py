@@ -76,6 +76,7 @@ class StatusBoard:
         silence = heartbeat_seconds or HEARTBEAT_SECONDS
         sent: dict[str, tuple[str, int]] = {}
         drained = asyncio.create_task(draining.wait())
+        turning: asyncio.Task[bool] | None = None
         self.watchers += 1
         try:
             while not draining.is_set():
@@ -99,6 +100,8 @@ class StatusBoard:
         finally:
             self.watchers -= 1
             drained.cancel()
+            if turning is not None:
+                turning.cancel()
 
     def _frames(
         self, sent: dict[str, tuple[str, int]]

@@ -254,6 +254,39 @@ async def test_lists_follow_each_other_and_a_list_ends_with_what_named_it() -> N
         assert await place.ledger.revoke_all() == 0
 
 
+async def test_who_does_not_wait_any_more_stops_nobody() -> None:
+    async with desk() as place:
+        waiting = [asyncio.create_task(place.ledger.remembered("x")) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in waiting[::2]:
+            task.cancel()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert found[1::2] == [None] * 10
+        assert place.value(await place.issue(person(1))) == 0
+
+
+async def test_a_list_is_signed_anew_by_the_key_of_today(tmp_path: Path) -> None:
+    path, clock = tmp_path / "issued.db", Clock()
+    async with desk(path, clock=clock) as place:
+        issued = await place.issue(person(1))
+        await place.ledger.revoke([person(1)])
+    key = generate_signing_key()
+    again = IssuedLedger(
+        StatusSettings(path=path, entries=1024),
+        authority=REGION,
+        key=key,
+        pseudonym_secret=SECRET,
+        max_seconds=LIFE,
+        clock=clock,
+    )
+    await again.start()
+    posted = again.board.posted[issued.reference.uri]
+    base = verify_status_list(posted.base, trusting(key), now=NOW)
+    change = verify_status_change(posted.change, trusting(key), now=NOW)
+    assert apply_change(base, change).get(issued.reference.index) == 1
+    await again.close()
+
+
 async def test_a_full_list_makes_way_for_another_and_there_is_an_end_to_it() -> None:
     async with desk(max_lists=2) as place:
         issued = [await place.issue(person(number)) for number in range(900)]

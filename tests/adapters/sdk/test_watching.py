@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import grpc
 import pytest
 from hutong.v1 import adapter_service_pb2
 
+from adapters.platforms import CREDENTIALS, platform, serve_platform
 from adapters.sdk import OutcomeReport, UpstreamReply
 from adapters.sdk.issued import IssuedLedger, StatusSettings
 from adapters.sdk.watching import CURSOR, PlatformChanges
@@ -20,7 +21,7 @@ from gateway.attestation.status_list import verify_status_list
 from gateway.codes.levels import Level, Outcome
 from gateway.codes.unified import UnifiedCode
 from gateway.wire.errors import failure_from_rpc_error
-from tests.adapters.platforms.support import Clock
+from tests.adapters.platforms.support import ADMIN_TOKEN, Clock
 from tests.adapters.schemes.support import City, card, load_city, open_city
 from tests.adapters.sdk.adapter_world import AUTHORITY, Asker, World, by_document, world
 from tests.attestation.status_world import trusting
@@ -321,7 +322,11 @@ async def test_a_person_turned_red_by_a_city_is_refused_by_whoever_watches() -> 
 
 async def test_a_city_that_forgets_its_changes_is_asked_who_is_not_green() -> None:
     clock = Clock(NOW)
-    async with open_city("hangzhou", clock) as city, ledger(clock) as held:
+    small = platform("hangzhou", clock=clock, size=300)
+    running = await serve_platform(small, admin_token=ADMIN_TOKEN)
+    secrets, scheme = CREDENTIALS["hangzhou"], load_city("hangzhou")
+    city = City(running, scheme, secrets, clock, timeout_seconds=30.0)
+    async with running, aclosing(_Closing(city)), ledger(clock) as held:
         person = city.platform.scenarios()["green"]
         found = city.platform.population.find(person.document_number)
         follower = PlatformChanges(
@@ -392,6 +397,13 @@ async def _adapter(city: City, clock: Clock) -> AsyncIterator[World]:
     ) as place:
         await until(lambda: changes.state.answers)
         yield place
+
+
+class _Closing:
+    """A city to be closed as a generator is."""
+
+    def __init__(self, city: City) -> None:
+        self.aclose = city.close
 
 
 class _Kept:
