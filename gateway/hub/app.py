@@ -43,6 +43,7 @@ from gateway.hub.exchange_service import (
     exchange_handler,
 )
 from gateway.hub.federation import Federation
+from gateway.hub.federation_metrics import FederationCollector
 from gateway.hub.feed_log import HubFeed
 from gateway.hub.feed_service import FEED_SERVICE, FeedService, feed_handler
 from gateway.hub.http_door import HttpDoor
@@ -292,6 +293,7 @@ class Hub:
         server.on_drain(self.feed.close)
         server.on_drain(federation.drain)
         server.on_drain(self._begin_drain)
+        self._metrics.register(FederationCollector(settings.urn, self.feeds, self._clock))
         self._metrics.register(HubCollector(members, self.feed, exchange, server, self._clock))
         self.http_port = await self._door.bind()
         stack.push_async_callback(self._door.close)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.hub import app
-from tests.hub.federation.world import NATION, ZHEJIANG, start_hub, start_line, until
+from tests.hub.federation.world import NATION, ZHEJIANG, Place, start_hub, start_line, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,26 @@ async def invoke(*arguments: object) -> Any:
     return await asyncio.to_thread(
         CliRunner().invoke, app, list(map(str, arguments)), catch_exceptions=False
     )
+
+
+async def metrics(place: Place) -> str:
+    context = ssl.create_default_context(cadata=place.ca_pem.decode())
+    async with aiohttp.ClientSession() as session:
+        url = f"{place.hub.http_url}/metrics"
+        async with session.get(url, ssl=context) as response:
+            return await response.text()
+
+
+def operator_of(place: Place) -> Path:
+    """The first operator's profile, with the ports that the system chose."""
+    file = place.directory / "operator/operator.toml"
+    text = file.read_text()
+    text = text.replace(":0/", f":{place.hub.http_port}/").replace(
+        ':0"', f':{place.hub.grpc_port}"'
+    )
+    made = file.with_name("here.toml")
+    made.write_text(text)
+    return made
 
 
 async def test_a_running_hub_is_joined_by_the_command(tmp_path: Path) -> None:
@@ -52,6 +74,15 @@ async def test_a_running_hub_is_joined_by_the_command(tmp_path: Path) -> None:
         await until(lambda: federation.superiors() == (ZHEJIANG, NATION))
         zhejiang_door, nation_door = zhejiang.hub.feeds[NATION], nation.hub.feeds[ZHEJIANG]
         await until(lambda: zhejiang_door.connected and nation_door.connected)
+        assert 'hutong_hub_connected{hub="000000"} 1.0' in await metrics(zhejiang)
         await up.cut()
         await until(lambda: not zhejiang_door.connected)
         assert nation_door.connected
+        assert 'hutong_hub_connected{hub="000000"} 0.0' in await metrics(zhejiang)
+        # It says so, and it serves.
+        found = json.loads(
+            (await invoke("status", "--operator", operator_of(zhejiang), "--json")).stdout
+        )
+        assert found["serving"]
+        (line,) = found["hubs"]
+        assert (line["hub"], line["superior"], line["connected"]) == (NATION, True, False)
