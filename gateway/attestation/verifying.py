@@ -247,7 +247,7 @@ class AttestationVerifier:
                 code=AttestationFault.ATTESTATION_ALGORITHM,
             )
         self._check_key_time(key, claims.iat)
-        _check_signature(key, signature, signing_input)
+        check_signature(key, signature, signing_input)
         if known is None:
             _remember_header(headers, header_segment, algorithm, key_id)
         _check_divisions(claims, key)
@@ -358,7 +358,17 @@ def _parse_header(segment: bytes, token_type: str) -> tuple[str, str]:
     return algorithm, key_id
 
 
-def _check_signature(key: VerificationKey, signature: bytes, signing_input: bytes) -> None:
+def check_signature(key: VerificationKey, signature: bytes, signing_input: bytes) -> None:
+    """Verifies a JWS signature under the key's own algorithm.
+
+    Args:
+        key: trusted.
+        signature: raw ``r || s``, or that of Ed25519.
+        signing_input: the bytes of header and payload with the dot between.
+
+    Raises:
+        AttestationError: SIGNATURE_INVALID.
+    """
     if len(signature) != 2 * COORDINATE_BYTES:
         raise _bad_signature()
     # A key is of its algorithm's type (`VerificationKey`); asking its abstract class

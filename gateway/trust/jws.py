@@ -1,7 +1,8 @@
 """Compact JWS as statements and the feed use it (RFC 7515 §7.1), read strictly.
 
-joserfc makes and checks the signatures. Around it stands what a general library
-does not do (docs/adr/0003):
+Signatures are made and checked by the functions that do so for attestations: a key may
+stand elsewhere, and a feed of thousands is read at every start (docs/adr/0016). Around
+that stands what a general library does not do (docs/adr/0003):
 
 * the header is exactly ``alg``, ``kid`` and ``typ``, each text, with the
   expected ``typ`` and one of the two algorithms of the profile;
@@ -24,18 +25,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from joserfc.jwk import ECKey, OKPKey
-from joserfc.jws import JWSRegistry
-
 from gateway.attestation import base64url, strict_json
+from gateway.attestation.errors import AttestationError
 from gateway.attestation.keys import ALGORITHMS, KEY_ID_LENGTH
-from gateway.attestation.signing import other_s, sign_bytes
+from gateway.attestation.signing import low_s, other_s, sign_bytes
+from gateway.attestation.verifying import check_signature
 
 if TYPE_CHECKING:
     from gateway.attestation.keys import (
         Algorithm,
-        PublicKey,
         SigningKey,
         VerificationKey,
     )
@@ -45,7 +43,6 @@ MAX_HEADER_BYTES: Final = 256
 SIGNATURE_BYTES: Final = 64
 """Of ES256 (RFC 7518 §3.4) and of Ed25519 (RFC 8032 §5.1.6) alike."""
 
-_REGISTRY: Final = JWSRegistry(algorithms=sorted(ALGORITHMS))
 _HEADER_MEMBERS: Final = {"alg", "kid", "typ"}
 _SEGMENTS: Final = 3
 # The few signers of a feed use the same header for every token.
@@ -92,9 +89,10 @@ class CompactJws:
         """
         if key.key_id != self.key_id or key.algorithm != self.algorithm:
             raise SignatureError("the token names another key or algorithm")
-        algorithm = _REGISTRY.get_alg(key.algorithm)
-        if not algorithm.verify(self._signing_input, self._signature, _jwk(key.public_key)):
-            raise SignatureError("the signature does not verify")
+        try:
+            check_signature(key, self._signature, self._signing_input)
+        except AttestationError:
+            raise SignatureError("the signature does not verify") from None
 
 
 def take_apart(token: str, *, typ: str, max_bytes: int) -> CompactJws:
@@ -132,7 +130,10 @@ def sign(claims: dict[str, Any], key: SigningKey, *, typ: str) -> str:
     """Signs an object as a compact JWS with exactly the three header members."""
     header = {"alg": key.algorithm, "kid": key.key_id, "typ": typ}
     signing_input = f"{_encode_json(header)}.{_encode_json(claims)}".encode()
-    return f"{signing_input.decode()}.{base64url.encode(sign_bytes(signing_input, key))}"
+    signature = sign_bytes(signing_input, key)
+    if key.algorithm == "ES256":
+        signature = low_s(signature)
+    return f"{signing_input.decode()}.{base64url.encode(signature)}"
 
 
 def twin(token: str) -> str | None:
@@ -203,11 +204,3 @@ def _decode(segment: bytes) -> bytes:
         return base64url.decode(segment)
     except ValueError:
         raise MalformedError("a segment is not canonical base64url") from None
-
-
-def _jwk(key: PublicKey) -> ECKey | OKPKey:
-    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
-        return ECKey.import_key(key)
-    if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
-        return OKPKey.import_key(key)
-    raise TypeError("neither a P-256 nor an Ed25519 key")

@@ -24,9 +24,9 @@ from gateway.attestation import (
 from gateway.attestation.signing import _raw
 from gateway.attestation.verifying import (
     MAX_LEEWAY_SECONDS,
-    _check_signature,
     _der,
     _remember_header,
+    check_signature,
 )
 from gateway.errors import CallerError, InternalError, TrustError
 from gateway.trust.jws import twin
@@ -314,7 +314,7 @@ def test_the_example_of_rfc_7515_verifies() -> None:
     key = dataclasses.replace(
         verification_key(), public_key=_public(jwk), key_id="unused in this check"
     )
-    _check_signature(key, base64url.decode(signature), signing_input)
+    check_signature(key, base64url.decode(signature), signing_input)
 
 
 def _public(jwk: dict[str, str]) -> Any:
