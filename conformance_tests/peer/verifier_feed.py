@@ -243,6 +243,8 @@ class ReferenceReplica:
             self._check_authority(subject, body, newest)
         elif kind in _STATEMENTS:
             self._check_statement(entry, newest)
+        elif kind == "status":
+            self._check_status(entry, newest)
 
     def _check_authority(
         self, subject: str, body: dict[str, Any], newest: dict[tuple[str, str], Entry]
@@ -258,7 +260,7 @@ class ReferenceReplica:
             if set(theirs) & set(body["prefixes"]) and self.fault != "prefix-shared":
                 raise VerifierError("FEED_MALFORMED")
 
-    def _check_statement(self, entry: Entry, newest: dict[tuple[str, str], Entry]) -> None:
+    def _check_statement(self, entry: Entry, newest: dict[tuple[str, str], Entry]) -> None:  # noqa: C901 - a line a rule
         if self.fault == "policies-refused":
             raise VerifierError("FEED_UNSUPPORTED")
         if self.fault == "unsigned-taken" and "statement" not in entry.claims["body"]:
@@ -282,6 +284,10 @@ class ReferenceReplica:
             raise VerifierError("FEED_MALFORMED")
         if keys and algorithm_of(keys[0]["jwk"]) != header["alg"]:
             raise VerifierError("FEED_MALFORMED")
+        kinds = authority.get("kinds")
+        barred = kinds is not None and entry.place[0] not in kinds
+        if barred and self.fault != "statement-kinds-ignored":
+            raise VerifierError("FEED_MALFORMED")
         region = str(claims["body"].get("region", claims["iss"].rpartition(":")[2]))
         own = region.startswith(tuple(authority["prefixes"]))
         if not own and self.fault != "statement-for-others":
@@ -291,6 +297,37 @@ class ReferenceReplica:
             older = parsed(before.claims["body"]["statement"])[1]["iat"]
             if claims["iat"] < older and self.fault != "older-statement-accepted":
                 raise VerifierError("FEED_ROLLED_BACK")
+
+    def _check_status(self, entry: Entry, newest: dict[tuple[str, str], Entry]) -> None:
+        token = entry.claims["body"]["statement"]
+        header, claims = parsed(token)
+        found = newest.get(("authority", claims["iss"]))
+        keys = [
+            key
+            for key in (found.claims["body"]["keys"] if found else ())
+            if key["use"] == "attest" and key["jwk"]["kid"] == header["kid"]
+        ]
+        unsigned = not keys or not is_signed(token, keys[0]["jwk"])
+        if unsigned and self.fault != "word-signature-ignored":
+            raise VerifierError("FEED_MALFORMED")
+        if claims["uri"] != entry.place[1] and self.fault != "word-for-any-list":
+            raise VerifierError("FEED_MALFORMED")
+        if self.fault != "changes-unchecked":
+            _check_changes(claims)
+        before = self.state.newest.get(entry.place)
+        if before is not None and not before.is_withdrawn and before.digest != entry.digest:
+            held = parsed(before.claims["body"]["statement"])[1]["seq"]
+            if claims["seq"] < held and self.fault != "older-word-accepted":
+                raise VerifierError("FEED_ROLLED_BACK")
+
+
+def _check_changes(claims: dict[str, Any]) -> None:
+    for value, indices in claims["changes"].items():
+        fits = str(int(value)) == value and int(value) < 1 << claims["base"]["bits"]
+        if not fits or not indices or indices != sorted(set(indices)):
+            raise VerifierError("FEED_MALFORMED")
+        if indices[-1] >= claims["base"]["size"]:
+            raise VerifierError("FEED_MALFORMED")
 
 
 def _name(typ: str) -> str:

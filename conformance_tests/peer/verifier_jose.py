@@ -20,6 +20,8 @@ _THUMBPRINT = {
     "OKP": ("crv", "kty", "x"),
     "AKP": ("alg", "kty", "pub"),
 }
+# SEC 2 §2.4.2, the order of P-256.
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _KEY_MEMBERS = ("kty", "crv", "x", "y")
 ALGORITHMS = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "Ed25519"}
 
@@ -127,6 +129,11 @@ def _is_signed(token: str, key: tuple[str, ...], der: bool, loose: bool) -> bool
     except InvalidSignature:
         return False
     return True
+
+
+def is_high(token: str) -> bool:
+    """Whether an ES256 signature is the higher of its two spellings."""
+    return int.from_bytes(unb64(token.rpartition(".")[2])[32:], "big") > P256_ORDER // 2
 
 
 def _loose(text: str) -> bytes:

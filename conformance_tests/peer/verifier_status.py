@@ -55,7 +55,8 @@ class ReferenceStatus:
             raise VerifierError("STATUS_LIST_INVALID") from error
         if self.fault == "hold-ignored" and value == 2:  # noqa: PLR2004 - suspended, in the draft
             return
-        reason = _VALUES.get(value, "STATUS_LIST_INVALID")
+        known = {**_VALUES, 3: ""} if self.fault == "unknown-value-is-valid" else _VALUES
+        reason = known.get(value, "ATTESTATION_REVOKED")
         if reason:
             raise VerifierError(reason)
 
@@ -126,8 +127,11 @@ class ReferenceStatus:
             for key in authority["keys"]
             if key["use"] == "attest" and key["jwk"]["kid"] == header["kid"]
         ]
+        claims: dict[str, Any] = strict_json(payload)
+        tainted = keys and claims["iat"] >= keys[0].get("tainted_from", claims["iat"] + 1)
+        if tainted and self.fault != "list-taint-ignored":
+            raise VerifierError("STATUS_LIST_INVALID")
         unsigned = not keys or not is_signed(token, keys[0]["jwk"])
         if unsigned and self.fault != "list-signature-ignored":
             raise VerifierError("STATUS_LIST_INVALID")
-        claims: dict[str, Any] = strict_json(payload)
         return claims

@@ -21,7 +21,7 @@ from conformance_tests.crypto import b64
 
 _LABEL = b"hutong conformance vectors: "
 # SEC 2 §2.4.2, the order of P-256.
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _COORDINATE_BYTES = 32
 
 
@@ -53,6 +53,8 @@ class VectorKey:
             return bytes(self._private.sign(data))
         der = self._private.sign(data, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
         r, s = decode_dss_signature(der)
+        # Of the two spellings of a signature the lower (HT-FEED-21).
+        s = min(s, P256_ORDER - s)
         return r.to_bytes(_COORDINATE_BYTES, "big") + s.to_bytes(_COORDINATE_BYTES, "big")
 
     def sign(self, claims: dict[str, Any], typ: str) -> str:
@@ -79,7 +81,7 @@ def vector_key(name: str, alg: str = "ES256") -> VectorKey:
             "x": b64(private.public_key().public_bytes_raw()),
         }
     else:
-        number = int.from_bytes(secret, "big") % _P256_ORDER
+        number = int.from_bytes(secret, "big") % P256_ORDER
         private = ec.derive_private_key(number, ec.SECP256R1())
         secret = number.to_bytes(_COORDINATE_BYTES, "big")
         point = private.public_key().public_numbers()

@@ -106,9 +106,11 @@ def status_entry(plan: VerifierPlan) -> tuple[str, dict[str, Any]]:
             "size": int(has.get("size", base.size)),
             "bits": base.bits,
         },
-        "seq": 4,
+        "seq": int(has.get("seq", 4)),
         "changes": changes,
     }
+    if "changes" in has:
+        claims["changes"] = has["changes"]
     key = key_of(has.get("change_key", "city/attest"))
     token = key.sign(claims, has.get("change_typ", CHANGE_TYPE))
     return LIST, {"statement": token}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from conformance_tests.vectors.chain import Chain, Link, listed
 from conformance_tests.vectors.keys import vector_key
-from conformance_tests.vectors.plan import CITY, DAY, HOUR, NEIGHBOUR, NOW
+from conformance_tests.vectors.lists import status_entry
+from conformance_tests.vectors.plan import CITY, DAY, HOUR, LIST, NEIGHBOUR, NOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,7 +256,11 @@ def _forgotten(plan: VerifierPlan, chain: Chain) -> Told:
 
 def _policy(plan: VerifierPlan, chain: Chain) -> Told:
     """A snapshot with the neighbour's policy, then a newer one of it."""
-    chain.append("policy", f"{NEIGHBOUR}#420100", _statement("neighbour"), NOW - 2 * HOUR)
+    if plan.feed_break == "not-its-kind":
+        record = {**_record_of(chain, NEIGHBOUR), "kinds": ["attestation", "status"]}
+        chain.append("authority", NEIGHBOUR, record, NOW - 2 * HOUR)
+    else:
+        chain.append("policy", f"{NEIGHBOUR}#420100", _statement("neighbour"), NOW - 2 * HOUR)
     steps: list[dict[str, Any]] = [{"snapshot": chain.snapshot(NOW - HOUR)}]
     newest = chain.links[-1]
     body = {
@@ -264,10 +269,30 @@ def _policy(plan: VerifierPlan, chain: Chain) -> Told:
         "other-use": _statement("neighbour", iat=NOW - 100, key="neighbour/attest"),
         "other-division": _statement("neighbour", iat=NOW - 100, region="330100"),
         "older": _statement("neighbour", iat=NOW - 5 * DAY),
+        "not-its-kind": _statement("neighbour", iat=NOW - 100),
         "unsigned": {"document": {"region": "420100"}},
     }[plan.feed_break]
     subject = f"{NEIGHBOUR}#{'330100' if plan.feed_break == 'other-division' else '420100'}"
     link = chain.link(newest.sequence + 1, newest.digest, "policy", subject, body, NOW - 90)
+    if not plan.feed_break:
+        chain.links.append(link)
+    return _told(chain, [*steps, {"entries": [link.token]}], plan)
+
+
+def _status(plan: VerifierPlan, chain: Chain) -> Told:
+    """A snapshot with the city's word on its list, then a newer word."""
+    steps: list[dict[str, Any]] = [{"snapshot": chain.snapshot(NOW - 60)}]
+    newest = chain.links[-1]
+    broken: dict[str, dict[str, Any]] = {
+        "": {"seq": 5},
+        "older": {"seq": 3},
+        "other-key": {"seq": 5, "change_key": "neighbour/attest"},
+        "unordered": {"seq": 5, "changes": {"1": [5, 3]}},
+        "other-list": {"seq": 5, "change_uri": "urn:hutong:status:330100:night"},
+    }
+    said = replace(plan, list={**plan.list, **broken[plan.feed_break]})
+    _, body = status_entry(said)
+    link = chain.link(newest.sequence + 1, newest.digest, "status", LIST, body, NOW - 30)
     if not plan.feed_break:
         chain.links.append(link)
     return _told(chain, [*steps, {"entries": [link.token]}], plan)
@@ -313,4 +338,5 @@ _STORIES: dict[str, Callable[[VerifierPlan, Chain], Told]] = {
     "tombstone": _stone,
     "forgotten": _forgotten,
     "policy": _policy,
+    "status": _status,
 }

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from conformance_tests.attestations import TYPE
 from conformance_tests.crypto import b64, unb64
 from conformance_tests.vectors.armour import PREFIX, to_armour
-from conformance_tests.vectors.keys import VectorKey, to_json, vector_key
+from conformance_tests.vectors.keys import P256_ORDER, VectorKey, to_json, vector_key
 from conformance_tests.vectors.plan import CITY, DAY, NOW, SCHEME
 
 if TYPE_CHECKING:
@@ -143,6 +143,10 @@ def _spelt(plan: VerifierPlan, key: VectorKey, header: dict[str, Any], payload: 
         head, _, body = start.partition(".")
         changed = unb64(body).replace(b'"sub":"A', b'"sub":"B')
         return f"{head}.{b64(changed)}.{end}"
+    if spelling == "high-s":
+        raw = unb64(end)
+        other = P256_ORDER - int.from_bytes(raw[32:], "big")
+        return f"{start}.{b64(raw[:32] + other.to_bytes(32, 'big'))}"
     if spelling == "der":
         raw = unb64(end)
         numbers = (int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))

@@ -18,7 +18,7 @@ from tests.conformance.shipped_verifier import answer
 if TYPE_CHECKING:
     from pathlib import Path
 
-TOKEN_DIGEST = "dfec686a87a24fbe78ae90fe26c3c964d3e81b8cd622187d59e27d4a3e52ffbf"
+TOKEN_DIGEST = "c654147ac6284fabadbaabe0678d0937e7eb7ff7aecfec4fb4568bc5b6d53e85"
 
 
 def written(folder: Path) -> dict[str, bytes]:

@@ -1,7 +1,6 @@
 // A verifier of Hutong attestations in another language, written from docs/spec alone.
 //
-// Speaks the protocol of docs/spec/verifier.md: one request a line on standard input, one
-// answer a line on standard output. Signatures are jose's, everything else stands here.
+// Speaks the protocol of docs/spec/verifier.md. Signatures are jose's, the rest stands here.
 
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
@@ -21,8 +20,7 @@ const FEED = {
   'hutong-feed-manifest+jwt': [...MARK, 'count', 'entries', 'floor', 'tombstones'],
 };
 const REPORT = ['level', 'scheme', 'state', 'assessed_at', 'source_at', 'issued_by'];
-const REPORT_MAY = ['basis', 'valid_until', 'declared_at', 'declaration_valid_until', 'release', 'area',
-  'declarations', 'rule', 'negative_test_at', 'also'];
+const REPORT_MAY = 'basis valid_until declared_at declaration_valid_until release area declarations rule negative_test_at also'.split(' ');
 const CLAIMS = ['iss', 'aud', 'iat', 'nbf', 'exp', 'jti', 'sub', 'use', 'code'];
 const CLAIMS_MAY = ['nonce', 'bound', 'status', 'serial'];
 class Refused extends Error {}
@@ -35,11 +33,9 @@ const listed = (entries) => sha256(Buffer.concat(entries.map((each) => Buffer.fr
 const only = (value, must, may = []) =>
   must.every((name) => name in value) && Object.keys(value).every((name) => must.includes(name) || may.includes(name));
 const whole = (value) => Number.isSafeInteger(value) && value >= 0;
-/** Canonical base64url, or a SyntaxError. */
-function decode(text) {
-  const data = Buffer.from(text, 'base64url');
+function decode(text, data = Buffer.from(text, 'base64url')) {
   if (data.toString('base64url') === text) return data;
-  throw new SyntaxError();
+  throw new SyntaxError('not canonical base64url');
 }
 /** Parse JSON; `doubled` is thrown where a member stands twice. */
 function parse(data, doubled) {
@@ -89,14 +85,14 @@ async function read(token, typ, find, malformed, unsigned) {
 }
 
 // -- the feed (docs/spec/feed.md)
+const keyOf = (holder, use, kid) => holder?.keys.find((key) => key.use === use && key.jwk.kid === kid);
 const place = (entry) => `${entry.kind} ${entry.subject}`;
 const withdrawn = (entry) => only(entry.body, ['withdrawn']);
 const inForce = (state) => [...state.newest.values()].filter((entry) => !withdrawn(entry)).sort((a, b) => a.seq - b.seq);
 const body = ({ newest }, kind, subject, found = newest.get(`${kind} ${subject}`)) =>
   found && !withdrawn(found) ? found.body : undefined;
 async function mark(token, typ, anchor, now) {
-  const find = (kid) => anchor.keys.find((key) => key.use === 'feed' && key.jwk.kid === kid)?.jwk;
-  const claims = await read(token, typ, find, 'FEED_MALFORMED', 'FEED_SIGNATURE');
+  const claims = await read(token, typ, (kid) => keyOf(anchor, 'feed', kid)?.jwk, 'FEED_MALFORMED', 'FEED_SIGNATURE');
   need(only(claims, FEED[typ]) && whole(claims.seq) && whole(claims.iat), 'FEED_MALFORMED');
   need(claims.iss === anchor.hub, 'FEED_SIGNATURE');
   need(claims.iat <= now + LEEWAY, 'FEED_FROM_FUTURE');
@@ -113,9 +109,8 @@ async function step(state, given, anchor, now) {
     need(head.digest === state.digest, 'FEED_FORK');
     return { ...state, asOf: Math.max(state.asOf, head.iat) };
   }
-  let after = state;
-  for (const token of given.entries) after = await next(after, await entry(token, anchor, now));
-  return after;
+  for (const token of given.entries) state = await next(state, await entry(token, anchor, now));
+  return state;
 }
 async function next(state, found) {
   if (found.seq === state.seq && found.digest === state.digest) return state;
@@ -148,8 +143,8 @@ async function snapshot(held, given, anchor, now) {
     else need(withdrawn(before) || held.seq < manifest.floor, 'FEED_FORK');
   }
   for (const [name, after] of newest) need(held.newest.has(name) || after.seq > held.seq, 'FEED_FORK');
-  for (const each of [...entries].sort((a, b) => (b.kind === 'authority') - (a.kind === 'authority')))
-    await check(each, newest, held.newest);
+  entries.sort((a, b) => (b.kind === 'authority') - (a.kind === 'authority'));
+  for (const each of entries) await check(each, newest, held.newest);
   return state;
 }
 async function check(found, newest, before) {
@@ -158,25 +153,33 @@ async function check(found, newest, before) {
   if (found.kind === 'authority') {
     const { urn, prefixes, keys: published, state } = found.body;
     need(urn === found.subject, 'FEED_MALFORMED');
-    for (const { jwk } of published)
-      need(jwk.kid === (await calculateJwkThumbprint(jwk, 'sha256')), 'FEED_MALFORMED');
-    for (const other of newest.values())
-      if (other.kind === 'authority' && other.subject !== urn && !withdrawn(other) && state === 'active' && other.body.state === 'active')
-        need(!other.body.prefixes.some((prefix) => prefixes.includes(prefix)), 'FEED_MALFORMED');
+    for (const { jwk } of published) need(jwk.kid === (await calculateJwkThumbprint(jwk, 'sha256')), 'FEED_MALFORMED');
+    const rival = ({ kind, subject, body: theirs }) => kind === 'authority' && subject !== urn && state === 'active'
+      && theirs.state === 'active' && theirs.prefixes.some((prefix) => prefixes.includes(prefix));
+    need(![...newest.values()].some(rival), 'FEED_MALFORMED');
   } else if (found.kind === 'scheme' || found.kind === 'policy') {
     need(only(found.body, ['statement']), 'FEED_MALFORMED');
     const authority = (claims) => body({ newest }, 'authority', claims.iss);
-    const find = (kid, claims) => authority(claims)?.keys.find((key) => key.use === 'state' && key.jwk.kid === kid)?.jwk;
+    const find = (kid, claims) => keyOf(authority(claims), 'state', kid)?.jwk;
     const claims = await read(found.body.statement, 'hutong-statement+jwt', find, 'FEED_MALFORMED', 'FEED_MALFORMED');
     const speaks = [claims.body.region ?? claims.body.prefixes ?? []].flat();
     const inside = (code) => authority(claims).prefixes.some((prefix) => code.startsWith(prefix));
+    need(authority(claims).kinds?.includes(found.kind) ?? true, 'FEED_MALFORMED');
     need(claims.kind === found.kind && found.subject.startsWith(`${claims.iss}#`) && speaks.every(inside), 'FEED_MALFORMED');
     const older = before.get(place(found));
     if (older && !withdrawn(older) && older.digest !== found.digest)
       need(claims.iat >= parse(decode(older.body.statement.split('.')[1]), 'FEED_MALFORMED').iat, 'FEED_ROLLED_BACK');
+  } else if (found.kind === 'status') {
+    const find = (kid, said) => keyOf(body({ newest }, 'authority', said.iss), 'attest', kid)?.jwk;
+    const said = await read(found.body.statement, 'hutong-status+jwt', find, 'FEED_MALFORMED', 'FEED_MALFORMED');
+    need(said.uri === found.subject && Object.entries(said.changes).every(([value, indices]) => fits(said.base, value, indices)), 'FEED_MALFORMED');
+    const older = before.get(place(found));
+    if (older && !withdrawn(older)) need(said.seq >= parse(decode(older.body.statement.split('.')[1])).seq, 'FEED_ROLLED_BACK');
   }
   return true;
 }
+const fits = ({ size, bits }, value, indices) => /^(0|[1-9]\d*)$/.test(value) && value < 1 << bits && indices.length > 0
+  && indices.every((index, i) => whole(index) && index < size && (i === 0 || indices[i - 1] < index));
 
 // -- the attestation (docs/spec/attestation.md)
 const shortest = (digits) => digits.replace(/^((?:\d\d)*?)(?:00)*$/, '$1');
@@ -191,6 +194,7 @@ function checkClaims(claims) {
   if ('nonce' in claims) need(decode(claims.nonce).length === 16, bad);
   if ('serial' in claims) need(whole(claims.serial), bad);
   if ('status' in claims) {
+    need(use === 'carried', bad);
     need(only(claims.status, ['status_list']) && only(claims.status.status_list, ['idx', 'uri']), bad);
     need(whole(claims.status.status_list.idx) && typeof claims.status.status_list.uri === 'string', bad);
   }
@@ -209,14 +213,12 @@ function checkKey(key, iat) {
 }
 function touches(rule, claims, kid) {
   const all = reports(claims.code);
-  const area = (report) => report.area ?? report.issued_by;
-  const prefix = rule.prefix ?? '';
-  return rule.issuer === claims.iss && rule.signed_from <= claims.iat && claims.iat < (rule.signed_until ?? Infinity)
-    && (rule.kind ?? 'attestation') === 'attestation' && (rule.key_id ?? kid) === kid
+  const [prefix, area] = [rule.prefix ?? '', (report) => report.area ?? report.issued_by];
+  const span = rule.signed_from <= claims.iat && claims.iat < (rule.signed_until ?? Infinity);
+  return span && rule.issuer === claims.iss && ['attestation', undefined].includes(rule.kind) && (rule.key_id ?? kid) === kid
     && all.some((report) => area(report).startsWith(prefix) || prefix.startsWith(shortest(area(report))))
     && (rule.scheme === undefined || all.some((report) => report.scheme === rule.scheme))
-    && (rule.first_serial === undefined || claims.serial === undefined
-      || (rule.first_serial <= claims.serial && claims.serial <= rule.last_serial));
+    && !(claims.serial < rule.first_serial || claims.serial > rule.last_serial);
 }
 
 async function verify(request, state) {
@@ -230,7 +232,7 @@ async function verify(request, state) {
   const authority = body(state, 'authority', claims.iss) ?? refuse('KEY_UNKNOWN');
   need(authority.state !== 'suspended', 'AUTHORITY_SUSPENDED');
   need(authority.state === 'active', 'AUTHORITY_WITHDRAWN');
-  const key = authority.keys.find((each) => each.use === 'attest' && each.jwk.kid === header.kid) ?? refuse('KEY_UNKNOWN');
+  const key = keyOf(authority, 'attest', header.kid) ?? refuse('KEY_UNKNOWN');
   need(algorithm(key.jwk) === header.alg, 'ATTESTATION_ALGORITHM');
   checkKey(key, claims.iat);
   await signed(token, key.jwk, 'SIGNATURE_INVALID');
@@ -254,8 +256,7 @@ async function checkStatus(claims, request, state) {
   const { uri, idx } = claims.status.status_list;
   const statement = body(state, 'status', uri)?.statement ?? refuse('STATUS_UNKNOWN');
   const find = (kid, said) => {
-    if (said.iss !== claims.iss || said.iat > request.now + LEEWAY) return undefined;
-    const key = body(state, 'authority', said.iss).keys.find((each) => each.use === 'attest' && each.jwk.kid === kid);
+    const key = said.iss === claims.iss && said.iat <= request.now + LEEWAY && keyOf(body(state, 'authority', said.iss), 'attest', kid);
     if (key) checkKey(key, said.iat);
     return key?.jwk;
   };
