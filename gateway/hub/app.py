@@ -242,6 +242,7 @@ class Hub:
         )
         stack.push_async_callback(federation.close)
         self.registry.check_hub = federation.check_no_loop
+        self.status_lists.elsewhere = federation.status_list
         routes: RouteTable[AdapterLink] = RouteTable(
             members, lambda r: _link(r, grants), federation
         )

@@ -12,15 +12,17 @@ on, and what lies beyond is refused with ``HUB_UNREACHABLE`` until the line is b
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import structlog
-from hutong.v1 import adapter_service_pb2
+from hutong.v1 import adapter_service_pb2, feed_service_pb2
 from hutong.v1.adapter_service_pb2_grpc import AdapterServiceStub
 from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
+from gateway.attestation import base64url
 from gateway.attestation.keys import public_jwk
 from gateway.errors import HutongError
 from gateway.hub.adapter_link import AdapterLink, LinkSettings
@@ -63,6 +65,12 @@ CONNECTED_SECONDS: Final = 5 * HEARTBEAT_SECONDS
 
 LOOK_SECONDS: Final = 2.0
 """How often a hub below none looks whether it was told of one."""
+
+FETCH_SECONDS: Final = 30.0
+"""A list of some megabytes on a slow line."""
+
+MAX_LIST_BYTES: Final = 4 * 1024 * 1024
+"""As ``hutong.v1.StatusListToken``."""
 
 DESCRIBE_SECONDS: Final = 5.0
 """A hub that needs longer to say who it is cannot be registered."""
@@ -319,6 +327,24 @@ class Federation:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
+    async def status_list(self, digest: str) -> bytes | None:
+        """Fetch a base status list that another hub's feed names, from the next hub.
+
+        Args:
+            digest: base64url SHA-256 of its token.
+
+        Returns:
+            The token; None: no feed names it, or it cannot be had now.
+        """
+        for feed in self._relayed():
+            place, bundle = self.tree.place(feed.hub), feed.bundle
+            if place is None or bundle is None:
+                continue
+            if any(status.base_digest == digest for status in bundle.statuses()):
+                source = self._source(place)
+                return None if source is None else await _fetch_list(source.stub, digest)
+        return None
+
     # --- towards the superior
 
     async def _credentials(self) -> Metadata:
@@ -339,6 +365,25 @@ class Federation:
                 body = superior_body(superior.urn, keys)
                 await self._mirror.append(change, [(FeedKind.SUPERIOR, superior.urn, body)])
         await self._mirror.refresh()
+
+
+async def _fetch_list(stub: FeedServiceStub, digest: str) -> bytes | None:
+    token = bytearray()
+    call = stub.GetStatusList(
+        feed_service_pb2.GetStatusListRequest(digest=digest), timeout=FETCH_SECONDS
+    )
+    try:
+        async for part in call:
+            token += part.chunk
+            if len(token) > MAX_LIST_BYTES:
+                call.cancel()
+                return None
+    except grpc.aio.AioRpcError as error:
+        _log.warning("status_list_not_fetched", code=error.code().name)
+        return None
+    # Whoever passed it on, it is the one that was asked for.
+    is_it = base64url.encode(hashlib.sha256(token).digest()) == digest
+    return bytes(token) if is_it else None
 
 
 def _member_key(key: VerificationKey) -> MemberKey:

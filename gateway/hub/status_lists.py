@@ -10,6 +10,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from gateway.store import Store
 
 KEPT_BYTES: Final = 64 * 1024 * 1024
@@ -22,7 +24,13 @@ class StatusLists:
     Args:
         store: where they last.
         kept_bytes: how much stays in memory.
+
+    Attributes:
+        elsewhere: asks the hub that a list of another hub's region comes from; None:
+            there are no other hubs. What it gives stays in memory only.
     """
+
+    elsewhere: Callable[[str], Awaitable[bytes | None]] | None = None
 
     def __init__(self, store: Store, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._store = store
@@ -41,6 +49,8 @@ class StatusLists:
             self._kept.move_to_end(digest)
             return found
         found = await self._store.status_list(digest)
+        if found is None and self.elsewhere is not None:
+            found = await self.elsewhere(digest)
         if found is not None:
             self._keep(digest, found)
         return found

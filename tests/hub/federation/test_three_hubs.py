@@ -18,6 +18,7 @@ from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
 from adapters.platforms import scenario
 from gateway.attestation.keys import generate_signing_key
+from gateway.codes import DocumentType, parse_document
 from gateway.edge import Checkpoint
 from gateway.errors import HutongError
 from gateway.hub.errors import RegistryError
@@ -162,6 +163,34 @@ async def test_a_key_of_a_city_is_known_at_a_checkpoint_of_another_province(
     # By the URN and the key together, and never under another authority.
     with pytest.raises(TrustLookupError):
         gate._trust.bundle.attestation_key("urn:hutong:region:440100", key.key_id)
+
+
+async def test_who_turns_red_in_hangzhou_is_refused_with_the_code_of_the_morning(
+    place: Country, gate: Checkpoint
+) -> None:
+    story = scenario("hangzhou/green")
+    document = parse_document(DocumentType.RESIDENT_IDENTITY_CARD, story.document_number)
+    first = await gate.fetch(document, origin="330100", timeout_seconds=20)
+    second = await gate.fetch(document, origin="330100", timeout_seconds=20)
+    assert first.armour is not None
+    assert second.armour is not None
+    # Its list comes from Hangzhou over three hubs, by its digest.
+    await until_trusted(gate, lambda bundle: bundle.statuses())
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (morning := gate.verify_offline(first.armour)).is_admitted:
+            assert "STATUS_UNKNOWN" in codes(morning)
+            await gate.refresh()
+            await asyncio.sleep(0.02)
+    platform = place.platform.platform
+    person = platform.population.find(story.document_number)
+    platform.turn(person, "红码")
+    try:
+        await until_trusted(gate, lambda bundle: any(s.changes() for s in bundle.statuses()))
+        noon = gate.verify_offline(second.armour)
+        assert "ATTESTATION_REVOKED" in codes(noon)
+        assert not noon.is_admitted
+    finally:
+        platform.turn(person, None)
 
 
 async def test_a_province_that_speaks_outside_its_prefix_is_not_believed(

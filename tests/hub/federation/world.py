@@ -14,8 +14,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from adapters.platforms import HangzhouPlatform, hangzhou_population, serve_platform
-from adapters.sdk import generate_keys
+from adapters.sdk import AdapterParts, AdapterServer, generate_keys
 from adapters.sdk.city import load_city
+from adapters.sdk.issued import StatusSettings
+from adapters.sdk.server import platform_changes, platform_connector
+from adapters.sdk.settings import PlatformSettings
 from gateway.edge import create_keys, load_keys, load_settings
 from gateway.edge.enrolment import checkpoint_identity
 from gateway.hub.app import Hub, running_hub
@@ -23,9 +26,12 @@ from gateway.hub.settings import load_settings as load_hub_settings
 from gateway.hub.setup import HubPlan, make_hub
 from gateway.hub.superior import JoinPlan, join_superior
 from gateway.recognition import load_policy, shipped_policy
+from gateway.trust import parse_anchor
+from gateway.wire.certificates import issue_certificate, make_authority
 from gateway.wire.channel import open_channel
 from gateway.wire.enrolment import MemberIdentity, enrol
-from tests.edge.federation import SCHEMES, _adapter, _region
+from gateway.wire.server import ServerSettings
+from tests.edge.federation import SCHEMES, _region
 from tests.hub.hub_world import now_region
 
 if TYPE_CHECKING:
@@ -33,9 +39,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from adapters.platforms import RunningPlatform
-    from adapters.sdk import AdapterServer
+    from adapters.sdk.keys import AdapterKeys
+    from gateway.codes.schemes import Scheme
     from gateway.edge import CheckpointSettings
     from gateway.hub.settings import HubSettings
+    from gateway.trust import TrustAnchor
 
 NATION = "urn:hutong:hub:000000"
 ZHEJIANG = "urn:hutong:hub:330000"
@@ -225,9 +233,8 @@ async def country(folder: Path) -> AsyncIterator[Country]:
         stack.push_async_callback(platform.stop)
         scheme = load_city(SCHEMES / "hangzhou")
         keys = generate_keys()
-        adapter = _adapter(
-            folder, scheme, keys, platform.base_url, zhejiang.directory / "anchor.json"
-        )
+        anchor = parse_anchor((zhejiang.directory / "anchor.json").read_bytes())
+        adapter = _adapter(folder, scheme, keys, platform.base_url, anchor)
         port = await adapter.start()
         stack.push_async_callback(adapter.stop)
         hangzhou = _region(folder, keys, port)
@@ -248,6 +255,41 @@ async def country(folder: Path) -> AsyncIterator[Country]:
             await _gate(folder / "home", zhejiang, "330100"),
         ]
         yield Country(nation, zhejiang, guangdong, platform, adapter, hangzhou, *gates)
+
+
+def _adapter(
+    folder: Path, scheme: Scheme, keys: AdapterKeys, url: str, anchor: TrustAnchor
+) -> AdapterServer:
+    """Hangzhou's, which follows its platform's changes and revokes what it issued."""
+    now = datetime.now(UTC)
+    authority = make_authority("Synthetic Hangzhou", now=now)
+    issued = issue_certificate(authority, ["localhost", "127.0.0.1"], now=now)
+    files = {
+        "adapter-ca.pem": authority.certificate_pem,
+        "adapter.pem": issued.certificate_pem,
+        "adapter-key.pem": issued.key_pem,
+        "app_key": b"synthetic-app",
+        "app_secret": b"synthetic-app-secret",
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+        (folder / name).chmod(0o600)
+    platform = PlatformSettings(
+        url=url, secrets={name: folder / name for name in ("app_key", "app_secret")}
+    )
+    return AdapterServer(
+        AdapterParts(
+            scheme=scheme,
+            connector=platform_connector(scheme, platform),
+            keys=keys,
+            anchor=anchor,
+            server=ServerSettings(
+                tls_certificate=folder / "adapter.pem", tls_key=folder / "adapter-key.pem"
+            ),
+            status=StatusSettings(entries=1024),
+            changes=platform_changes(scheme, platform),
+        )
+    )
 
 
 async def _gate(folder: Path, place: Place, region: str) -> CheckpointSettings:
