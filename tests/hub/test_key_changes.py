@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.store import Store
+from gateway.store import Store, WriteTransaction
 from gateway.trust import KeyChange, KeyState, KeyUse, StatementKind
 from tests.hub.hub_world import (
     GUANGZHOU,
@@ -35,6 +35,8 @@ from tests.hub.trust_world import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.trust import Authority, MemberKey
 
 pytestmark = pytest.mark.asyncio
@@ -120,6 +122,41 @@ async def test_half_a_rotation_leaves_the_old_keys_working_whoever_dies(dsn: str
         assert authority(third).sealing_key(third.clock()).key_id == new.key_id
         third.clock.advance(60)
         assert published(third, old.key_id).state(third.clock()) is KeyState.RETIRED
+
+
+@pytest.mark.parametrize(
+    "step", ["mark_proven", "append_feed", "add_keys", "put_member", "end_keys", "add_audit"]
+)
+async def test_a_hub_that_dies_at_a_step_of_the_last_commit_has_done_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    async def die(*_: object, **__: object) -> None:
+        raise KilledError
+
+    who = region()
+    dsn = f"sqlite:///{tmp_path / 'hub.db'}"
+    async with await Store.open(dsn) as store:
+        first = registry_world(store)
+        await first.mirror.load()
+        await first.active(who)
+        new = next_sealing_key("next/seal", first.clock())
+        changed = await change_keys(first, who, KeyChange(add=(new,)))
+        opened = open_with(who, "next/seal", changed)
+        with monkeypatch.context() as dying:
+            dying.setattr(WriteTransaction, step, die)
+            with pytest.raises(KilledError):
+                await first.registry._prove(changed.enrolment_id, opened)
+    async with await Store.open(dsn) as store:
+        second = registry_world(store, first.clock)
+        await second.mirror.load()
+        assert second.feed.sequence == 1
+        assert len(authority(second).keys) == len(who.body.keys)
+        await second.registry.prove(changed.enrolment_id, opened)
+        assert second.feed.sequence == 2
+        assert published(second, new.key_id).published_at == second.clock()
 
 
 async def test_a_challenge_never_answered_lapses_and_the_change_is_asked_for_anew(

@@ -12,9 +12,17 @@ from hutong.v1 import distrust_pb2
 from hutong.v1 import registry_service_pb2 as pb
 
 from gateway.trust import KeyChange, KeyUse, StatementKind, rehearsal_body, sign_statement
-from tests.hub.hub_world import HANGZHOU, OPERATOR, now_region, scheme, signing_key, statement
+from tests.hub.hub_world import (
+    HANGZHOU,
+    OPERATOR,
+    now_region,
+    region,
+    scheme,
+    signing_key,
+    statement,
+)
 from tests.hub.test_app import TIMEOUT, Client, connected, now, reason
-from tests.hub.trust_world import change_request, next_key, next_sealing_key, open_with
+from tests.hub.trust_world import change_request, ending, next_key, next_sealing_key, open_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -149,6 +157,21 @@ async def test_a_member_rehearses_lints_and_withdraws_itself(doors: Doors) -> No
         await reason(doors.call("GetStanding", pb.GetStandingRequest(), doors.member))
         == "CALLER_SUSPENDED"
     )
+
+
+async def test_the_metrics_tell_when_a_region_is_left_without_a_key(tmp_path: Path) -> None:
+    end = now().replace(microsecond=0) + timedelta(days=100)
+    who = ending(region(HANGZHOU, slot="rpc", not_before=end - timedelta(days=365)), end)
+    async with connected(tmp_path) as client:
+        await client.enrol(who)
+        await client.approve(HANGZHOU)
+        url = f"{client.world.url}/metrics"
+        async with client.world.session() as session, session.get(url) as response:
+            lines = (await response.text()).splitlines()
+    begin = 'hutong_key_expires_seconds{region="330100",use="'
+    told = {line.removeprefix(begin).partition('"')[0]: line for line in lines if begin in line}
+    assert set(told) == {"attest", "authenticate", "seal", "state"}
+    assert 99 * 86_400 < float(told["attest"].split()[-1]) <= 100 * 86_400
 
 
 async def test_each_call_needs_its_scope(doors: Doors) -> None:
