@@ -21,7 +21,7 @@ import grpc
 import structlog
 from hutong.v1 import feed_service_pb2
 
-from gateway.edge.client import SCOPE
+from gateway.edge.exchange_line import SCOPE
 from gateway.errors import HutongError, TrustError
 from gateway.wire.errors import failure_from_rpc_error
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
-    from gateway.edge.client import TokenSource
+    from gateway.edge.exchange_line import TokenSource
     from gateway.trust.entries import Rehearsal
 
 APART_SECONDS: Final = 10.0

@@ -39,7 +39,7 @@ from gateway.edge.revocation import StatusFolder, StatusLists
 from gateway.edge.seen import SeenAttestations
 from gateway.edge.showings import Showings
 from gateway.edge.status import Fetched as Fetched
-from gateway.edge.status import HubStatus, Status, trust_limit_seconds
+from gateway.edge.status import HubStatus, Status, status_of
 from gateway.edge.view import TrustView
 from gateway.errors import HutongError
 from gateway.trust import parse_anchor
@@ -335,30 +335,13 @@ class Checkpoint:
     def status(self) -> Status:
         """What this checkpoint knows now."""
         now = self._clock()
-        age = self._knowledge.age_seconds(now)
-        view = self._trust_view() if self._knowledge.is_usable else None
-        policy = view.policy if view is not None else None
-        limit = trust_limit_seconds(self.settings.max_trust_age_seconds, policy)
-        named, missing = (
-            ([], []) if view is None else (view.revocations.named(), view.revocations.missing())
-        )
-        return Status(
-            urn=self.settings.urn,
-            region=self.settings.region,
-            hub=self._anchor.hub,
-            sequence=self._knowledge.sequence if view is not None else None,
-            trust_seconds=age,
-            authorities=tuple(
-                (authority.urn, authority.state.value)
-                for authority in (view.bundle.authorities() if view is not None else ())
-            ),
-            policy_id=policy.id if policy is not None else None,
+        return status_of(
+            self.settings,
+            self._anchor.hub,
+            self._knowledge,
+            self._trust_view() if self._knowledge.is_usable else None,
+            now,
             feed_failure=self._line.follower.last_failure if self._line is not None else None,
-            is_trust_too_old=age is None or age > limit,
-            road=self._knowledge.road,
-            prefixes=self._knowledge.prefixes,
-            lists=len(named),
-            lists_missing=len(missing),
             unreported=len(self._queue),
             conflicts=len(self._conflicts.read()),
             hubs=tuple(

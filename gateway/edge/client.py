@@ -19,17 +19,14 @@ Promises, each tested:
 * an answer is opened only under its own question's reply key and binding, and an
   answer nobody waits for is dropped.
 
-The line is opened when a question needs it, and after a failure not before a
-short pause, so that a hub that comes back is not met by a storm.
+The line is opened when a question needs it (:mod:`gateway.edge.exchange_line`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
 
 import grpc
 import structlog
@@ -44,6 +41,7 @@ from gateway.edge.envelopes import (
     SealingKeys,
     groups,
 )
+from gateway.edge.exchange_line import SCOPE, ExchangeLine, Pauses, TokenSource, connect
 from gateway.edge.questions import Answered, Askable, question_bytes
 from gateway.errors import HutongError
 from gateway.wire.coalesce import Coalescer
@@ -58,20 +56,11 @@ if TYPE_CHECKING:
 
     from gateway.attestation.sd_jwt import Disclosure
 
-CONNECT_SECONDS: Final = 5.0
-"""Token and stream together; a hub that needs longer is as good as down."""
-
-PAUSE_SECONDS: Final = (0.05, 1.0)
-"""First and longest pause after a failed line, doubled each time, jittered."""
-
 OVERLOADED_RETRY_SECONDS: Final = 0.5
 """A hint: a full line turns over several times in this time."""
 
 _SEALS_A_TURN: Final = 32
 """Envelopes sealed (0.1 ms each) before other tasks get a turn."""
-
-SCOPE: Final = "exchange.query"
-"""What ExchangeService asks of a token."""
 
 _NEW_LINE = frozenset({"PEER_UNREACHABLE", "SHUTTING_DOWN"})
 _BROKEN = frozenset({"CANCELLED", "INTERNAL"})
@@ -84,41 +73,11 @@ _Answers = exchange_service_pb2.ExchangeServiceQueryStreamResponse
 _log = structlog.get_logger(__name__)
 
 
-class TokenSource(Protocol):
-    """Where access tokens come from."""
-
-    async def token(self, scope: str) -> str:
-        """Return a token that is still valid for a while; raises TokenError."""
-
-    def forget(self, scope: str) -> None:
-        """Drop the token at hand: the hub does not take it."""
-
-
-@dataclass(slots=True, eq=False)
-class _Line:
-    """One stream to the hub.
-
-    Attributes:
-        call: the stream.
-        envelopes: whose answers are out on it, by id.
-        is_open: whether new questions may take it.
-        is_retired: closed from this side; what is out on it may still be answered.
-    """
-
-    call: grpc.aio.StreamStreamCall[
-        exchange_service_pb2.ExchangeServiceQueryStreamRequest,
-        exchange_service_pb2.ExchangeServiceQueryStreamResponse,
-    ]
-    envelopes: dict[int, Envelope] = field(default_factory=dict)
-    is_open: bool = True
-    is_retired: bool = False
-
-
 @dataclass(slots=True, eq=False)
 class _Withdrawn:
     """An envelope nobody waits for any more."""
 
-    line: _Line
+    line: ExchangeLine
     id: int
 
 
@@ -162,9 +121,8 @@ class ExchangeClient:
         self._per_envelope = questions_per_envelope
         self._in_flight = 0
         self._queue: Coalescer[Asking | _Withdrawn] = Coalescer(size=_size)
-        self._lines: list[_Line] = []
-        self._failures_in_a_row = 0
-        self._not_before = 0.0
+        self._lines: list[ExchangeLine] = []
+        self._pauses = Pauses()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -299,7 +257,7 @@ class ExchangeClient:
     def _seal_onto(
         self,
         request: exchange_service_pb2.ExchangeServiceQueryStreamRequest,
-        line: _Line,
+        line: ExchangeLine,
         askings: list[Asking],
     ) -> None:
         askings = [asking for asking in askings if not asking.future.done()]
@@ -318,7 +276,7 @@ class ExchangeClient:
         request.questions.append(question)
 
     async def _send(
-        self, line: _Line, request: exchange_service_pb2.ExchangeServiceQueryStreamRequest
+        self, line: ExchangeLine, request: exchange_service_pb2.ExchangeServiceQueryStreamRequest
     ) -> None:
         try:
             await line.call.write(request)
@@ -343,53 +301,34 @@ class ExchangeClient:
 
     # --- the line ------------------------------------------------------------
 
-    def _open_line(self) -> _Line | None:
+    def _open_line(self) -> ExchangeLine | None:
         return next((line for line in self._lines if line.is_open), None)
 
-    async def _connected(self) -> _Line:
+    async def _connected(self) -> ExchangeLine:
         line = self._open_line()
         if line is not None:
             return line
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._not_before - loop.time()))
+        await self._pauses.wait()
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                token = await self._tokens.token(SCOPE)
-                call = self._stub.QueryStream(metadata=(("authorization", f"Bearer {token}"),))
-                await call.wait_for_connection()
-        except grpc.aio.AioRpcError as error:
-            failure: HutongError = failure_from_rpc_error(error)
-        except TimeoutError:
-            failure = RpcFailure("PEER_UNREACHABLE", "the hub does not answer")
-        except HutongError as error:
-            failure = error
-        else:
-            line = _Line(call)
-            self._lines.append(line)
-            self._spawn(self._read(line))
-            return line
-        self._failed()
-        raise failure
+            line = await connect(self._stub, self._tokens)
+        except HutongError:
+            self._pauses.failed()
+            raise
+        self._lines.append(line)
+        self._spawn(self._read(line))
+        return line
 
-    def _retire(self, line: _Line) -> None:
+    def _retire(self, line: ExchangeLine) -> None:
         """Ask nothing more on a line; what is out on it may still be answered."""
         if line.is_open:
             line.is_open, line.is_retired = False, True
-            self._spawn(_half_close(line))
+            self._spawn(line.half_close())
 
-    def _failed(self) -> None:
-        """Push the next attempt away, a little further each time."""
-        first, longest = PAUSE_SECONDS
-        pause = min(longest, first * 2**self._failures_in_a_row)
-        self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
-        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads edges, keeps no secret
-        self._not_before = asyncio.get_running_loop().time() + pause * jitter
-
-    async def _read(self, line: _Line) -> None:
+    async def _read(self, line: ExchangeLine) -> None:
         failure = RpcFailure("PEER_UNREACHABLE", "the line to the hub was lost")
         try:
             while isinstance(response := await line.call.read(), _Answers):
-                self._failures_in_a_row = 0
+                self._pauses.heard()
                 for answer in response.answers:
                     self._take_answer(line, answer)
             failure = RpcFailure("SHUTTING_DOWN", "the hub closed the line")
@@ -405,10 +344,10 @@ class ExchangeClient:
             line.is_open = False
             self._lines.remove(line)
             if not line.is_retired:
-                self._failed()
+                self._pauses.failed()
             self._lose(line, failure)
 
-    def _lose(self, line: _Line, failure: RpcFailure) -> None:
+    def _lose(self, line: ExchangeLine, failure: RpcFailure) -> None:
         lost = list(line.envelopes.values())
         line.envelopes.clear()
         for envelope in lost:
@@ -417,7 +356,7 @@ class ExchangeClient:
 
     # --- answers -------------------------------------------------------------
 
-    def _take_answer(self, line: _Line, answer: exchange_pb2.SealedAnswer) -> None:
+    def _take_answer(self, line: ExchangeLine, answer: exchange_pb2.SealedAnswer) -> None:
         envelope = line.envelopes.pop(answer.id, None)
         if envelope is None:
             return
@@ -430,7 +369,7 @@ class ExchangeClient:
             if not (isinstance(result, RpcFailure) and self._asks_again(asking, result)):
                 asking.settle(result)
 
-    def _refused(self, line: _Line, envelope: Envelope, failure: RpcFailure) -> None:
+    def _refused(self, line: ExchangeLine, envelope: Envelope, failure: RpcFailure) -> None:
         """No answer for a whole envelope: mend what can be mended, settle the rest."""
         if failure.code in _NEW_TOKEN:
             self._tokens.forget(SCOPE)
@@ -467,12 +406,6 @@ class ExchangeClient:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _half_close(line: _Line) -> None:
-    # A line that broke meanwhile needs no closing.
-    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        await line.call.done_writing()
 
 
 def _settle_unsent(askings: list[Asking], failure: HutongError) -> None:

@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from hutong.v1 import exchange_pb2
 
-from gateway.attestation import AttestationError, AttestationFault, from_armour, is_armour
+from gateway.attestation import AttestationError, AttestationFault, is_armour
 from gateway.attestation.presenting import verify_presentation
 from gateway.attestation.sd_jwt import MINIMAL_MEMBERS, Disclosure, disclosed_names, is_sd_jwt
 from gateway.codes import region_urn
 from gateway.edge.errors import PresentationError
 from gateway.edge.identify import Identified, or_national
-from gateway.edge.presentation import CarriedAttestation, parse_presentation
+from gateway.edge.presentation import CarriedAttestation, carried_token, parse_presentation
 from gateway.edge.questions import AttestedAnswer
 from gateway.edge.sightings import sighting_of
 from gateway.edge.weighing import Held, Weigher
@@ -276,7 +276,7 @@ class Pipeline:
         origin: str | None = None
         status_seconds: int | None = None
         try:
-            attestation = self._verify_token(_carried(text), nonce=None)
+            attestation = self._verify_token(carried_token(text), nonce=None)
             origin = attestation.code.issued_by
             status_seconds = self._view().revocations.check(attestation, self._clock())
             evidence: Evidence = VerifiedEvidence(attestation)
@@ -389,17 +389,3 @@ def _check_disclosure(token: str, asked: Disclosure | None) -> None:
         asked is Disclosure.MINIMAL and not set(disclosed_names(token)) <= set(MINIMAL_MEMBERS)
     ):
         raise RpcFailure("ADAPTER_MISBEHAVED", "not the part of a code that was asked for")
-
-
-def _carried(text: str) -> str:
-    """The token inside armoured text, or the bare token."""
-    text = text.strip()
-    if is_armour(text):
-        return from_armour(text)
-    presentation = parse_presentation(text)
-    if not isinstance(presentation, CarriedAttestation):
-        raise PresentationError(
-            "not a carried attestation; a local code can only be asked about online",
-            code="PRESENTATION_UNRECOGNISED",
-        )
-    return presentation.token

@@ -32,7 +32,7 @@ from gateway.codes.proto import (
     refusal_from_proto,
 )
 from gateway.codes.unified import UnifiedCodeError
-from gateway.edge.client import SCOPE
+from gateway.edge.exchange_line import SCOPE
 from gateway.edge.questions import ENVELOPE_PLAINTEXT_BYTES, REPLY_KEY_BYTES
 from gateway.wire.errors import RpcFailure, failure_from_item, failure_from_rpc_error
 
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     from gateway.codes import Declarations, Document
     from gateway.codes.conversion import ImportRefusal, LocalCode
-    from gateway.edge.client import TokenSource
     from gateway.edge.envelopes import SealingKeys
+    from gateway.edge.exchange_line import TokenSource
 
 _NEW_LINE: Final = frozenset({"PEER_UNREACHABLE", "SHUTTING_DOWN"})
 _NEW_TOKEN: Final = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"})

@@ -96,3 +96,22 @@ def parse_presentation(text: str) -> CarriedAttestation | LocalCode:
             f"longer than {MAX_QR_CHARACTERS} characters", code="PRESENTATION_TOO_LONG"
         )
     return LocalCode(text)
+
+
+def carried_token(text: str) -> str:
+    """Return the token inside armoured text, or the bare token.
+
+    Raises:
+        PresentationError: it is neither.
+        ArmourError: it says that it is armour and is not.
+    """
+    text = text.strip()
+    if is_armour(text):
+        return from_armour(text)
+    presentation = parse_presentation(text)
+    if not isinstance(presentation, CarriedAttestation):
+        raise PresentationError(
+            "not a carried attestation; a local code can only be asked about online",
+            code="PRESENTATION_UNRECOGNISED",
+        )
+    return presentation.token

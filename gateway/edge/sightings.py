@@ -29,7 +29,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from hutong.v1 import sighting_service_pb2
 
-from gateway.edge.client import SCOPE
+from gateway.edge.exchange_line import SCOPE
 from gateway.wire.errors import RpcFailure, failure_from_rpc_error
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from gateway.attestation import Attestation
     from gateway.attestation.disclosed import DisclosedAttestation
-    from gateway.edge.client import TokenSource
+    from gateway.edge.exchange_line import TokenSource
     from gateway.errors import HutongError
 
 DOMAIN: Final = "hutong-sighting-1"
@@ -140,7 +140,7 @@ class SightingReporter:
                 )
         try:
             async with asyncio.timeout(timeout_seconds):
-                answers = await self._call(request)
+                answers = await self._call(request, timeout_seconds)
         except TimeoutError:
             raise RpcFailure("DEADLINE_EXCEEDED", "the hub does not answer in time") from None
         if len(answers) != len(request.sightings):
@@ -151,13 +151,15 @@ class SightingReporter:
         ]
 
     async def _call(
-        self, request: sighting_service_pb2.ReportRequest
+        self, request: sighting_service_pb2.ReportRequest, timeout_seconds: float
     ) -> Sequence[sighting_service_pb2.SightingAnswer]:
         for is_last in (False, True):
             token = await self._tokens.token(SCOPE)
             try:
                 response = await self._stub.Report(
-                    request, metadata=(("authorization", f"Bearer {token}"),)
+                    request,
+                    metadata=(("authorization", f"Bearer {token}"),),
+                    timeout=timeout_seconds,
                 )
             except grpc.aio.AioRpcError as error:
                 failure: HutongError = failure_from_rpc_error(error)

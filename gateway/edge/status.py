@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gateway.edge.knowledge import Knowledge
     from gateway.edge.result import Result
+    from gateway.edge.settings import CheckpointSettings
+    from gateway.edge.view import TrustView
     from gateway.recognition import Policy
 
 
@@ -119,3 +124,54 @@ class Status:
             "conflicts": self.conflicts,
             "hubs": [{"urn": hub.urn, "trust_seconds": hub.trust_seconds} for hub in self.hubs],
         }
+
+
+def status_of(
+    settings: CheckpointSettings,
+    hub: str,
+    knowledge: Knowledge,
+    view: TrustView | None,
+    now: datetime,
+    *,
+    feed_failure: str | None,
+    unreported: int,
+    conflicts: int,
+    hubs: tuple[HubStatus, ...],
+) -> Status:
+    """Put together what a checkpoint knows.
+
+    Args:
+        settings: of the checkpoint.
+        hub: URN of its hub.
+        knowledge: the feed or the packs.
+        view: what they say; None: nothing.
+        now: the clock.
+        feed_failure: as :class:`Status`, and so are all that follow.
+        unreported: likewise.
+        conflicts: likewise.
+        hubs: likewise.
+    """
+    age = knowledge.age_seconds(now)
+    policy = None if view is None else view.policy
+    limit = trust_limit_seconds(settings.max_trust_age_seconds, policy)
+    return Status(
+        urn=settings.urn,
+        region=settings.region,
+        hub=hub,
+        sequence=None if view is None else knowledge.sequence,
+        trust_seconds=age,
+        authorities=tuple(
+            (authority.urn, authority.state.value)
+            for authority in (() if view is None else view.bundle.authorities())
+        ),
+        policy_id=None if policy is None else policy.id,
+        feed_failure=feed_failure,
+        is_trust_too_old=age is None or age > limit,
+        road=knowledge.road,
+        prefixes=knowledge.prefixes,
+        lists=0 if view is None else len(view.revocations.named()),
+        lists_missing=0 if view is None else len(view.revocations.missing()),
+        unreported=unreported,
+        conflicts=conflicts,
+        hubs=hubs,
+    )

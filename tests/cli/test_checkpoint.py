@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from adapters.platforms import scenario
 from gateway.attestation import generate_signing_key, to_armour
-from gateway.cli.checkpoint import _enrol, app
+from gateway.cli.checkpoint import app
+from gateway.cli.checkpoint_join import _enrol
 from gateway.cli.verdict import age_text, age_text_zh, masked, render
 from gateway.codes import Level, Outcome, parse_document
 from gateway.recognition import Verdict
