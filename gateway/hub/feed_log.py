@@ -15,6 +15,7 @@ remembers: a store that was cut, edited or mixed with another's is refused.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -75,6 +76,7 @@ class HubFeed:
         self._floor = 0
         # The tokens of floor + 1, floor + 2, … to the newest.
         self._tail: list[str] = []
+        self._tail_bytes = 0
         self._watchers = Watchers(watcher_queue, stall_seconds)
         self._head: tuple[datetime, int, str] | None = None
         self._snapshot: tuple[datetime, int, Snapshot] | None = None
@@ -131,8 +133,8 @@ class HubFeed:
 
     def packing(
         self, prefixes: tuple[str, ...], *, after: int, max_bytes: int
-    ) -> Callable[[Iterable[tuple[str, bytes]]], bytes]:
-        """Return what makes a pack of the state as it is now.
+    ) -> Callable[..., bytes]:
+        """Return what makes a pack of the state as it is now; it takes ``lists``.
 
         Args:
             prefixes: divisions to take in.
@@ -140,7 +142,7 @@ class HubFeed:
             max_bytes: longest pack.
         """
         return functools.partial(
-            _make_pack,
+            make_pack,
             self._key,
             self._replica.live,
             hub=self.hub,
@@ -200,12 +202,16 @@ class HubFeed:
         self._log, self._replica = log, replica
         if is_whole:
             self._tail = [row.token for row in rows if row.sequence > state.floor]
+            self._tail_bytes = sum(map(len, self._tail))
             self._watchers.cut()
         else:
             tokens = tuple(row.token for row in rows)
             self._tail.extend(tokens)
+            self._tail_bytes += sum(map(len, tokens))
             self._watchers.push(tokens)
-            del self._tail[: state.floor - self._floor]
+            dropped = self._tail[: state.floor - self._floor]
+            self._tail_bytes -= sum(map(len, dropped))
+            del self._tail[: len(dropped)]
         self._floor = state.floor
 
     def next_rows(self, changes: Iterable[Change], state: FeedStateRow) -> tuple[FeedRow, ...]:
@@ -242,6 +248,31 @@ class HubFeed:
                 )
             )
         return tuple(rows)
+
+    def floor_within(self, entries: int, size: int, rows: Sequence[FeedRow]) -> int:
+        """Return the floor that keeps the newest entries within two bounds.
+
+        A tenth of slack on each, so that a busy feed is not compacted at every entry.
+
+        Args:
+            entries: how many are kept.
+            size: how many bytes of them.
+            rows: about to be written, on top of the newest one.
+        """
+        tokens = [row.token for row in rows]
+        newest = self.sequence + len(tokens)
+        floor = self._floor
+        if newest - floor > entries + entries // 10:
+            floor = newest - entries
+        if self._tail_bytes + sum(map(len, tokens)) > size + size // 10:
+            number, room = newest, size
+            for token in itertools.chain(reversed(tokens), reversed(self._tail)):
+                room -= len(token)
+                if room < 0:
+                    break
+                number -= 1
+            floor = max(floor, min(number, newest - 1))
+        return floor
 
     def head(self) -> str:
         """Return a signed head, at most a second old."""
@@ -352,12 +383,6 @@ class HubFeed:
         replica = FeedReplica(self._anchor)
         replica.load_snapshot(manifest, [row.token for row in ordered], now)
         return replica
-
-
-def _make_pack(
-    key: SigningKey, live: LiveSet, lists: Iterable[tuple[str, bytes]], **fixed: Any
-) -> bytes:
-    return make_pack(key, live, lists=lists, **fixed)
 
 
 def _follow(log: FeedLog, entry: FeedEntry, floor: int) -> FeedLog:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+RETENTION_BYTES: Final = 64 * 1024 * 1024
+"""Of entries that readers may still continue after: on a day of many revocations each
+status entry may take tens of kilobytes, and all of it stands in memory."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -41,16 +45,25 @@ class StoreMirror:
         store: where everything lasts.
         feed: the feed in memory.
         retention_entries: newest entries the feed keeps.
+        retention_bytes: how many bytes of them it keeps at most.
 
     Attributes:
         members: the members in memory.
     """
 
-    def __init__(self, store: Store, feed: HubFeed, *, retention_entries: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        feed: HubFeed,
+        *,
+        retention_entries: int,
+        retention_bytes: int = RETENTION_BYTES,
+    ) -> None:
         self.members = MemberTable()
         self._store = store
         self._feed = feed
         self._retention = retention_entries
+        self._retention_bytes = retention_bytes
         self._refreshing = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
 
@@ -154,7 +167,7 @@ class StoreMirror:
                 f"readers would refuse it: {error}", code="STATEMENT_INVALID"
             ) from None
         await change.append_feed(rows)
-        if rows and rows[-1].sequence - state.floor > self._retention + self._retention // 10:
-            # A tenth of slack, so that a busy feed is not compacted at every entry.
-            await change.compact_feed(rows[-1].sequence - self._retention)
+        floor = self._feed.floor_within(self._retention, self._retention_bytes, rows)
+        if floor > state.floor:
+            await change.compact_feed(floor)
         return tuple(row.sequence for row in rows)

@@ -83,7 +83,7 @@ class PackMaker:
         make = feed.packing(wanted, after=after, max_bytes=limit)
         lists = await self._lists(wanted, after, limit) if with_lists else []
         try:
-            return await asyncio.to_thread(make, lists)
+            return await asyncio.to_thread(make, lists=lists)
         except PackTooLargeError as error:
             raise RegistryError(str(error), code="PACK_TOO_LARGE") from None
 

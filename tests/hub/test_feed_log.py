@@ -391,3 +391,23 @@ def test_a_reader_above_the_floor_refuses_a_snapshot_that_hides_what_it_holds(
     with pytest.raises(FeedError) as caught:
         reader.load_snapshot(snapshot.manifest, snapshot.entries, table.clock())
     assert caught.value.code == "FEED_FORK"
+
+
+def test_what_is_kept_is_bounded_by_number_and_by_size(table: Table) -> None:
+    feed, rows = table.feed, table.rows
+    sizes = [len(row.token) for row in rows]
+    everything = sum(sizes)
+    assert feed.floor_within(100, everything, ()) == 0
+    assert feed.floor_within(2, everything, ()) == 2
+    # Half of it: the newest entries that fit.
+    kept, room = 0, everything // 2
+    for size in reversed(sizes):
+        room -= size
+        if room < 0:
+            break
+        kept += 1
+    assert feed.floor_within(100, everything // 2, ()) == len(rows) - kept
+    # One entry alone may be larger than the bound; it is kept.
+    assert feed.floor_within(100, 1, ()) == len(rows) - 1
+    table.compact(3)
+    assert feed._tail_bytes == sum(map(len, feed._tail)) == sizes[-1]
