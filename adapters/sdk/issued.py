@@ -163,7 +163,7 @@ class IssuedLedger:
         return self._opened
 
     async def start(self) -> None:
-        """Open the file, publish what it holds and open a list.
+        """Open the file and publish what it holds.
 
         Raises:
             AdapterConfigError: the file cannot be used.
@@ -345,8 +345,15 @@ class IssuedLedger:
 
     # Lists that open and end.
 
-    async def tick(self, room: int = 1) -> None:
-        """Open what is due and end what is over; called by itself every few seconds."""
+    async def tick(self, room: int = 0) -> None:
+        """Open what is due and end what is over; called by itself every few seconds.
+
+        The first list is opened when the first entry is wanted: by then the hub has
+        admitted the region, and its key is in use, so the list verifies.
+
+        Args:
+            room: entries that are wanted now; 0: none.
+        """
         async with self._turning:
             now = self._clock()
             seconds = int(now.timestamp())
@@ -359,6 +366,9 @@ class IssuedLedger:
                 self.board.take_down(held.row.uri)
             ready = [held for held in self._lists.values() if held.has_room(room, seconds)]
             if not ready:
+                self._current = None
+                if not room:
+                    return
                 ready = [await self._open(now)]
             # The oldest that is open is used up first.
             ready.sort(key=lambda held: (held.row.closes_at, held.row.id))

@@ -226,6 +226,7 @@ async def _telling() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         ledger = _ledger(keys.attest, Path(folder) / "issued.db")
         await ledger.start()
+        await ledger.prepare(1)
         draining = asyncio.Event()
         told: asyncio.Queue[float] = asyncio.Queue()
 

@@ -144,6 +144,8 @@ async def test_two_entries_of_a_person_are_drawn_apart_and_nobody_gets_one_twice
 
 async def test_a_list_has_decoys_and_a_revocation_brings_more() -> None:
     async with desk(entries=65_536) as place:
+        assert place.ledger.board.posted == {}
+        await place.ledger.prepare(1)
         (uri,) = place.ledger.board.posted
         begun = dict(place.stands(uri).entries())
         # Half of 1 024, drawn one by one: far beyond what chance leaves out.

@@ -343,6 +343,7 @@ async def test_a_city_that_forgets_its_changes_is_asked_who_is_not_green() -> No
 
 async def test_a_watch_ends_with_the_server_and_a_rule_about_another_is_refused() -> None:
     async with world(status=StatusSettings(entries=1024)) as place:
+        await place.adapter.ledger.prepare(1)
         call = place.asker.stub.WatchChanges(adapter_service_pb2.WatchChangesRequest())
         assert (await call.read()).WhichOneof("frame") == "list"
         request = adapter_service_pb2.CountLiveRequest()
