@@ -373,7 +373,7 @@ class AdapterLink:
     async def _serve(self, channel: grpc.aio.Channel) -> bool:
         """Carry questions and answers until the stream ends; say whether any answer came."""
         credentials = None if self._credentials is None else await self._credentials()
-        method = channel.stream_stream(self._service.stream_method)
+        method: Any = channel.stream_stream(self._service.stream_method)
         call: grpc.aio.StreamStreamCall[Any, Any] = method(metadata=credentials)
         writer = asyncio.get_running_loop().create_task(self._write(call))
         # Without its writer a stream would only let deadlines pass.

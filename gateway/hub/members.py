@@ -250,7 +250,10 @@ def _hub(member: Member) -> HubRecord:
         token_keys={
             key.key_id: key.verification_key(issuer=member.body.urn)
             for key in member.body.keys
-            if key.use.value == "token"
+            if key.use is KeyUse.TOKEN
+            # Nothing tells when a grant was really signed.
+            and key.tainted_from is None
+            and key.revoked_at is None
         },
         active=member.is_active,
     )
