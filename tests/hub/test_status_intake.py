@@ -14,8 +14,11 @@ import pytest
 import pytest_asyncio
 from hutong.v1 import adapter_service_pb2 as pb
 
+from adapters.sdk.issued import IssuedLedger, StatusSettings
 from gateway.attestation.status_change import StatusBase, sign_status_change
 from gateway.attestation.status_list import StatusList, sign_status_list, status_uri
+from gateway.codes.levels import Level
+from gateway.codes.unified import UnifiedCode
 from gateway.hub.directory import AdapterRecord
 from gateway.hub.status_intake import StatusIntake, StatusPublisher, _Word, held_lists
 from gateway.hub.status_lists import StatusLists
@@ -93,6 +96,7 @@ class StubAdapter:
 
     def __init__(self) -> None:
         self.watches = True
+        self.source: Callable[[], AsyncIterator[pb.WatchChangesResponse]] | None = None
         self.holds: list[pb.WatchChangesResponse] = []
         self.streams: list[asyncio.Queue[pb.WatchChangesResponse | None]] = []
         self.described = 0
@@ -107,6 +111,10 @@ class StubAdapter:
         return pb.DescribeResponse(authority=HANGZHOU, watches=self.watches)
 
     async def watch(self, _request: Any, _context: Any) -> AsyncIterator[pb.WatchChangesResponse]:
+        if self.source is not None:
+            async for frame in self.source():
+                yield frame
+            return
         queue: asyncio.Queue[pb.WatchChangesResponse | None] = asyncio.Queue()
         for frame in self.holds:
             queue.put_nowait(frame)
@@ -345,6 +353,44 @@ async def test_one_bad_word_does_not_take_the_others_with_it(world: World) -> No
     await world.publisher._write({base_list(name="b1")[0]: bad, base_list()[0]: good})
     assert world.number() == 2
     assert world.number("b1") is None
+
+
+async def test_what_an_adapter_of_ours_revokes_is_in_the_feed(world: World) -> None:
+    """The adapter's ledger pushes as it does in service; nothing here is made by hand."""
+    clock = world.registry.clock
+    ledger = IssuedLedger(
+        StatusSettings(entries=1024),
+        authority=HANGZHOU,
+        key=signing_key(f"{HANGZHOU}/attest"),
+        pseudonym_secret=bytes(32),
+        max_seconds=3600,
+        clock=clock,
+    )
+    await ledger.start()
+    try:
+        await ledger.prepare(1)
+        code = UnifiedCode(
+            level=Level.GREEN,
+            scheme="hz-jkm@2020-02",
+            state="green",
+            assessed_at=clock(),
+            source_at=clock(),
+            issued_by="330100",
+        )
+        until_then = clock() + timedelta(hours=1)
+        made = ledger.allot("somebody", code, issued_at=clock(), expires_at=until_then)
+        assert made is not None
+        await asyncio.wrap_future(ledger.write([made.row]))
+        await connected(world)
+        world.adapter.source = lambda: ledger.board.watch(15, asyncio.Event())
+        world.adapter.streams[-1].put_nowait(None)
+        uri, index = made.reference.uri, made.reference.index
+        await until(lambda: uri in held_lists(world.registry.feed))
+        assert await ledger.revoke(["somebody"]) == 1
+        await until(lambda: held_lists(world.registry.feed)[uri].changes().get(1) == (index,))
+    finally:
+        world.directory.become(active=False)
+        await ledger.close()
 
 
 def _word(number: int, body: dict[str, Any]) -> Any:
