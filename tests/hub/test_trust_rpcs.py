@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
-from hutong.v1 import distrust_pb2
+from hutong.v1 import distrust_pb2, feed_service_pb2
 from hutong.v1 import registry_service_pb2 as pb
 
 from gateway.trust import KeyChange, KeyUse, StatementKind, rehearsal_body, sign_statement
@@ -39,6 +39,7 @@ class Doors:
 
     def __init__(self, client: Client, member: Caller) -> None:
         self.registry: Any = client.registry
+        self.feed = client.feed
         self.operator: Caller = client.operator
         self.member = member
         self.world = client.world
@@ -53,7 +54,9 @@ async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
         await client.enrol(WHO, schemes=[scheme()])
         await client.approve(HANGZHOU)
         async with client.world.tokens(HANGZHOU, signing_key("rpc/auth")) as tokens:
-            yield Doors(client, await client.world.metadata(tokens, "registry.publish"))
+            yield Doors(
+                client, await client.world.metadata(tokens, "registry.publish exchange.query")
+            )
 
 
 def moment(when: datetime) -> Timestamp:
@@ -145,6 +148,14 @@ async def test_a_member_rehearses_lints_and_withdraws_itself(doors: Doors) -> No
     assert begun.sequence == 3
     asked = pb.GetRehearsalRequest(rehearsal=begun.rehearsal)
     assert (await doors.call("GetRehearsal", asked, doors.member)).verified == 0
+    said = feed_service_pb2.RehearsalResult(rehearsal=begun.rehearsal, verified=True)
+    await doors.feed.Acknowledge(
+        feed_service_pb2.AcknowledgeRequest(sequence=3, rehearsals=[said]),
+        metadata=doors.member,
+        timeout=TIMEOUT,
+    )
+    result = await doors.call("GetRehearsal", asked, doors.operator)
+    assert (result.connected, result.verified, list(result.silent)) == (1, 1, [])
     foreign = statement(WHO, StatementKind.SCHEME, scheme("440100"), now())
     linted = await doors.call("Lint", pb.LintRequest(statement=foreign), doors.member)
     assert linted.findings[0].name == "STATEMENT_SCOPE"
