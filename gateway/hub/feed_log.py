@@ -91,15 +91,11 @@ class HubFeed:
         """Now: this hub vouches for its own feed at any moment."""
         return self._clock()
 
-    @property
-    def connected(self) -> bool:
-        """Always: it is this hub's own."""
-        return True
+    connected: Final = True
+    """It is this hub's own."""
 
-    @property
-    def is_superior(self) -> bool:
-        """Never: it is this hub's own."""
-        return False
+    is_superior: Final = False
+    """It is this hub's own."""
 
     @property
     def sequence(self) -> int:
