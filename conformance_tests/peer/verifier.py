@@ -24,8 +24,10 @@ from conformance_tests.peer.verifier_jose import (
     segments,
     strict_json,
 )
+from conformance_tests.peer.verifier_parts import put_together, take_apart
 from conformance_tests.peer.verifier_status import ReferenceStatus
 from conformance_tests.vectors.armour import PREFIX, from_armour
+from conformance_tests.vectors.parts import TYPE as PART_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,8 +98,9 @@ class _Reading:
     now: int
     fault: str
 
-    def verify(self) -> tuple[dict[str, Any], str]:
-        token = self._scanned(self.request["token"])
+    def verify(self) -> tuple[dict[str, Any], str]:  # noqa: C901 - the steps in their order
+        token, disclosures = take_apart(self._scanned(self.request["token"]), self.fault)
+        in_part = "~" in self.request["token"]
         if len(token) > MAX_TOKEN_BYTES and self.fault != "length-ignored":
             raise VerifierError("ATTESTATION_TOO_LARGE")
         loose = self.fault == "base64-loose"
@@ -108,13 +111,18 @@ class _Reading:
             raise VerifierError("ATTESTATION_HEADER") from None
         except ValueError:
             raise VerifierError("ATTESTATION_MALFORMED") from None
-        self._check_header(header)
+        self._check_header(header, PART_TYPE if in_part else TYPE)
         try:
             claims = strict_json(payload, allow_doubled=self.fault == "doubled-claims-accepted")
         except DoubledError:
             raise VerifierError("CLAIMS_INVALID") from None
         except ValueError:
             raise VerifierError("ATTESTATION_MALFORMED") from None
+        withheld = set[str]()
+        if in_part:
+            if self.fault == "parts-unread":
+                raise VerifierError("ATTESTATION_MALFORMED")
+            claims, withheld = put_together(claims, disclosures, self.fault)
         self._check_claims(claims)
         if header["alg"] not in {"none", "HS256"}:
             key, authority = self._key(token, claims, header)
@@ -126,7 +134,9 @@ class _Reading:
             self._check_reach(authority, claims)
         self._check_times(claims)
         self._check_reader(claims)
-        self._check_distrust(claims, header["kid"])
+        if self.fault == "withheld-believed":
+            withheld = set()
+        self._check_distrust(claims, header["kid"], withheld)
         return claims, header["kid"]
 
     def _scanned(self, text: str) -> str:
@@ -145,14 +155,14 @@ class _Reading:
 
     # -- header, key, signature ----------------------------------------------------
 
-    def _check_header(self, header: dict[str, Any]) -> None:
+    def _check_header(self, header: dict[str, Any], typ: str) -> None:
         exact = set(header) == {"alg", "kid", "typ"}
         needed = {"alg", "kid"} if self.fault == "type-optional" else {"alg", "kid", "typ"}
         lacks = not set(header) >= needed
         exact = exact or set(header) == needed
         if lacks or (not exact and self.fault != "header-members-ignored"):
             raise VerifierError("ATTESTATION_HEADER")
-        if header.get("typ", TYPE) != TYPE and self.fault != "type-ignored":
+        if header.get("typ", typ) != typ and self.fault != "type-ignored":
             raise VerifierError("ATTESTATION_HEADER")
         allowed = {"ES256", "Ed25519"}
         allowed |= {"none"} if self.fault == "none-accepted" else set()
@@ -341,7 +351,7 @@ class _Reading:
         elif claims.get("nonce") != asked and self.fault != "nonce-ignored":
             raise VerifierError("ATTESTATION_REPLAYED")
 
-    def _check_distrust(self, claims: dict[str, Any], kid: str) -> None:
+    def _check_distrust(self, claims: dict[str, Any], kid: str, withheld: set[str]) -> None:
         if self.fault == "distrust-ignored":
             return
         for (kind, _), entry in self.state.newest.items():
@@ -351,10 +361,12 @@ class _Reading:
                 if self.fault == "tombstone-read-as-distrust":
                     raise VerifierError("ATTESTATION_DISTRUSTED")
                 continue
-            if self._touches(entry.claims["body"]["rule"], claims, kid):
+            if self._touches(entry.claims["body"]["rule"], claims, kid, withheld):
                 raise VerifierError("ATTESTATION_DISTRUSTED")
 
-    def _touches(self, rule: dict[str, Any], claims: dict[str, Any], kid: str) -> bool:
+    def _touches(
+        self, rule: dict[str, Any], claims: dict[str, Any], kid: str, withheld: set[str]
+    ) -> bool:
         """Whether every member of the rule holds; a faulty reader leaves one out."""
         reports = list(_reports(claims["code"]))
         serial = claims.get("serial")
@@ -364,10 +376,10 @@ class _Reading:
             "signed_until": claims["iat"] < rule.get("signed_until", claims["iat"] + 1),
             "kind": rule.get("kind", "attestation") == "attestation",
             "key_id": rule.get("key_id", kid) == kid,
-            "prefix": any(self._rests_on(rule.get("prefix", ""), report) for report in reports),
-            "scheme": any(
-                report["scheme"] == rule.get("scheme", report["scheme"]) for report in reports
-            ),
+            "prefix": bool(withheld & {"area", "also"})
+            or any(self._rests_on(rule.get("prefix", ""), report) for report in reports),
+            "scheme": bool(withheld & {"scheme", "also"})
+            or any(report["scheme"] == rule.get("scheme", report["scheme"]) for report in reports),
             "serial": "first_serial" not in rule
             or (serial is None and self.fault != "distrust-needs-serial")
             or (serial is not None and rule["first_serial"] <= serial <= rule["last_serial"]),

@@ -40,6 +40,7 @@ class VerifierPlan(Plan):
         token_alg: what the header says, if not the truth.
         token_header, token_claims, token_code: members put in place; null removes one.
         token_spelling: how it is written down.
+        shown: members of the code that are disclosed; none: the attestation is whole.
         armour: how the attestation stands in a QR code; empty: it is handed over itself.
         city, key: members of the city's record and of its attestation key.
         distrust: the rule of a distrust in the feed; absent without one.
@@ -64,6 +65,8 @@ class VerifierPlan(Plan):
     token_code: Mapping[str, Any] = field(default_factory=dict)
     token_also: tuple[Mapping[str, Any], ...] = ()
     token_spelling: str = "exact"  # noqa: S105 - how, not a secret
+    shown: tuple[str, ...] = ()
+    shown_break: str = ""
     armour: str = ""
     city: Mapping[str, Any] = field(default_factory=dict)
     key: Mapping[str, Any] = field(default_factory=dict)

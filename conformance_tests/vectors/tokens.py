@@ -12,6 +12,8 @@ from conformance_tests.attestations import TYPE
 from conformance_tests.crypto import b64, unb64
 from conformance_tests.vectors.armour import PREFIX, to_armour
 from conformance_tests.vectors.keys import P256_ORDER, VectorKey, to_json, vector_key
+from conformance_tests.vectors.parts import TYPE as PART_TYPE
+from conformance_tests.vectors.parts import in_part
 from conformance_tests.vectors.plan import CITY, DAY, NOW, SCHEME
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ def attestation(plan: VerifierPlan) -> Stages:
     )
     claims = put(_claims(plan), plan.token_claims)
     payload = to_json(claims)
+    if plan.shown:
+        token = in_part(claims, key, plan.shown, plan.shown_break)
+        return Stages({**header, "typ": PART_TYPE}, claims, payload, token)
     return Stages(header, claims, payload, _spelt(plan, key, header, payload))
 
 

@@ -86,7 +86,7 @@ def stages(case: Case) -> dict[str, Any]:
         "signed_by": plan.token_key,
         "token": made.token,
     }
-    if plan.token_spelling == "exact":  # noqa: S105 - how, not a secret
+    if plan.token_spelling == "exact" and not plan.shown:  # noqa: S105 - how, not a secret
         staged["signing_input"] = made.token.rpartition(".")[0]
         staged["armour"] = to_armour(made.token)
     return staged
