@@ -188,6 +188,19 @@ class IssuedLedger:
             store, self._opened = self._opened, None
             await asyncio.to_thread(store.close)
 
+    async def use(self, key: SigningKey) -> None:
+        """Sign with another attestation key from now on, every live list included.
+
+        A list does not fall with the key that signed it when it was opened.
+        """
+        async with self._turning:
+            if key.key_id == self._key.key_id:
+                return
+            self._key = key
+            now = self._clock()
+            for held in self._lists.values():
+                await self._say(held, now, is_new_key=not held.is_by(key))
+
     # Issuing.
 
     async def prepare(self, count: int) -> None:
@@ -348,8 +361,8 @@ class IssuedLedger:
     async def tick(self, room: int = 0) -> None:
         """Open what is due and end what is over; called by itself every few seconds.
 
-        The first list is opened when the first entry is wanted: by then the hub has
-        admitted the region, and its key is in use, so the list verifies.
+        The first list is opened when a hub watches or the first entry is wanted: by then
+        the hub has admitted the region, and its key is in use, so the list verifies.
 
         Args:
             room: entries that are wanted now; 0: none.

@@ -33,7 +33,7 @@ from gateway.wire.interceptors import report_incident
 from gateway.wire.validation import is_valid
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
     from datetime import datetime
 
     import grpc
@@ -65,7 +65,7 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         authority: URN.
         prefixes: divisions it answers for.
         scheme: the city's scheme.
-        sealing_key_ids: the preferred one first.
+        sealing_key_ids: the preferred one first; read at every call.
         pipeline: answers envelopes.
         grants: verifies who asks.
         clock: now, aware, UTC.
@@ -80,7 +80,7 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         authority: str,
         prefixes: Sequence[str],
         scheme: Scheme,
-        sealing_key_ids: Sequence[str],
+        sealing_key_ids: Collection[str],
         pipeline: AnswerPipeline,
         grants: GrantVerifier,
         clock: Callable[[], datetime],
@@ -91,7 +91,7 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         self._authority = authority
         self._prefixes = tuple(prefixes)
         self._scheme = scheme
-        self._sealing_key_ids = tuple(sealing_key_ids)
+        self._sealing_key_ids = sealing_key_ids
         self._pipeline = pipeline
         self._imports = imports
         self._grants = grants
@@ -164,6 +164,10 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
         """Push what is revoked, from what holds now on, until the caller goes or we stop."""
+        if self._ledger is not None:
+            # A hub that watches has admitted us: a list is open, and with every checkpoint,
+            # before the first attestation names it.
+            await self._ledger.prepare(1)
         frames = self._board.watch(request.heartbeat_seconds, self._draining)
         async with contextlib.aclosing(frames):
             async for frame in frames:
