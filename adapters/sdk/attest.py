@@ -123,6 +123,10 @@ class Attester:
         self._ledger = ledger
         self._unnamed = None if unnamed_seconds is None else timedelta(seconds=unnamed_seconds)
 
+    def use(self, key: SigningKey) -> None:
+        """Sign with another attestation key from now on."""
+        self._key = key
+
     def pseudonym(self, audience: str, subject: Document | str) -> str:
         """Return the pseudonym of a person, or of a QR text where no more is known."""
         if isinstance(subject, str):

@@ -9,13 +9,21 @@
 ``keys/pseudonym.key``      derives pseudonyms; base64url of 32 bytes
 ==========================  ==================================================
 
+A key to come stands beside the old one as ``attest-1700000000.json``: it is used from
+that second on, in seconds since 1970 (``state`` and ``authenticate`` likewise). Of each
+use the newest whose time has come is used; a sealing key opens as long as its file is
+there. The old ones stay until they are moved away. :mod:`adapters.sdk.key_schedule`
+follows the folder while the adapter runs.
+
 A file that others may read is refused. Nothing is ever overwritten.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from adapters.sdk.errors import AdapterConfigError
@@ -48,6 +56,44 @@ if TYPE_CHECKING:
 PSEUDONYM_BYTES: Final = 32
 
 _PSEUDONYM_FILE: Final = "pseudonym.key"
+_DATED: Final = re.compile(r"(?P<slot>[a-z]+(?:-[a-z]+)?)-(?P<since>[0-9]{1,12})\.json", re.ASCII)
+
+
+def key_file(folder: Path, slot: str, since: int) -> Path:
+    """Return where a key stands that is used from a moment on, in seconds since 1970.
+
+    Args:
+        folder: of the keys.
+        slot: ``attest``, ``state``, ``authenticate``, ``seal`` or ``seal-jwe``.
+        since: the moment; zero: from the beginning.
+    """
+    return folder / (f"{slot}-{since}.json" if since else f"{slot}.json")
+
+
+def key_files(folder: Path, slot: str) -> dict[int, Path]:
+    """Return the files of a slot by the moment from which they are used, oldest first."""
+    found = {}
+    for path in folder.glob(f"{slot}*.json"):
+        dated = _DATED.fullmatch(path.name)
+        if path.name == f"{slot}.json":
+            found[0] = path
+        elif dated is not None and dated["slot"] == slot:
+            found[int(dated["since"])] = path
+    return dict(sorted(found.items()))
+
+
+def file_in_use(folder: Path, slot: str, now: datetime) -> Path:
+    """Return the file of the key that is used now: the newest whose time has come."""
+    files = key_files(folder, slot)
+    begun = [path for since, path in files.items() if since <= now.timestamp()]
+    return begun[-1] if begun else key_file(folder, slot, 0)
+
+
+def seal_files(folder: Path) -> list[Path]:
+    """Return the files of every sealing key, the preferred one first."""
+    first = folder / "seal.json"
+    others = sorted(folder.glob("seal-*.json"))
+    return [first, *others] if first.exists() or not others else others
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +164,27 @@ def save_keys(folder: Path, keys: AdapterKeys) -> list[Path]:
     return written
 
 
-def load_keys(folder: Path) -> AdapterKeys:
-    """Read every secret.
+def load_keys(folder: Path, *, now: datetime | None = None) -> AdapterKeys:
+    """Read every secret that is used now.
+
+    Args:
+        folder: of the keys.
+        now: decides which key is used; None: the system's clock.
 
     Raises:
         AdapterConfigError: a file is missing, malformed or readable by others.
     """
-    seals = [folder / "seal.json", *sorted(folder.glob("seal-*.json"))]
+    moment = now or datetime.now(UTC)
+
+    def signing(slot: str) -> SigningKey:
+        return read_private_key(file_in_use(folder, slot, moment), signing_key_from_jwk)
+
     with refused_as(AdapterConfigError):
         return AdapterKeys(
-            state=read_private_key(folder / "state.json", signing_key_from_jwk),
-            attest=read_private_key(folder / "attest.json", signing_key_from_jwk),
-            authenticate=read_private_key(folder / "authenticate.json", signing_key_from_jwk),
-            seal=tuple(read_private_key(path, sealing_key_from_jwk) for path in seals),
+            state=signing("state"),
+            attest=signing("attest"),
+            authenticate=signing("authenticate"),
+            seal=tuple(read_private_key(path, sealing_key_from_jwk) for path in seal_files(folder)),
             pseudonym_secret=_secret(folder / _PSEUDONYM_FILE),
         )
 

@@ -23,6 +23,7 @@ from adapters.sdk.errors import AdapterConfigError
 from adapters.sdk.grants import GrantVerifier
 from adapters.sdk.importing import ImportPipeline
 from adapters.sdk.issued import UNNAMED_SECONDS, IssuedLedger, StatusSettings
+from adapters.sdk.key_schedule import KeySchedule
 from adapters.sdk.keys import load_keys
 from adapters.sdk.pipeline import AnswerPipeline
 from adapters.sdk.replay import NonceWindow
@@ -37,7 +38,7 @@ from gateway.wire.private_files import read_private
 from gateway.wire.server import HutongServer, ServerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import grpc
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from adapters.sdk.reports import Connector
     from adapters.sdk.settings import AdapterSettings, HubSettings, PlatformSettings
     from adapters.sdk.watching import ChangeSource
+    from gateway.attestation.sealing import SealingKey
     from gateway.codes.scheme_model import Scheme
     from gateway.trust.anchor import TrustAnchor
 
@@ -73,6 +75,7 @@ class AdapterParts:
         changes: tells who is no longer green; followed while the server runs.
         replica: the adapter's own replica of the feed, by which it believes other
             regions; followed while the server runs. None: it converts nothing.
+        schedule: tells when a key takes over from another; None: none ever does.
         clock: now, aware, UTC.
     """
 
@@ -88,6 +91,7 @@ class AdapterParts:
     status: StatusSettings | None = None
     changes: ChangeSource | None = None
     replica: HubReplica | None = None
+    schedule: KeySchedule | None = None
     clock: Callable[[], datetime] = system_clock
 
 
@@ -107,21 +111,24 @@ class AdapterServer:
         authority = region_urn(parse_division(scheme.authority))
         prefixes = tuple(division_prefix(p) for p in parts.prefixes or scheme.prefixes)
         self.ledger = _ledger(parts, authority)
+        # Shared by all that opens envelopes, and changed in place when keys change.
+        self._sealing_keys = dict(keys.sealing_keys)
+        self._attester = Attester(
+            authority=authority,
+            prefixes=prefixes,
+            scheme=scheme,
+            key=keys.attest,
+            pseudonym_secret=keys.pseudonym_secret,
+            max_seconds=parts.max_attestation_seconds,
+            ledger=self.ledger,
+            unnamed_seconds=UNNAMED_SECONDS if parts.changes is not None else None,
+        )
         self.pipeline = AnswerPipeline(
             prefixes=prefixes,
             scheme=scheme,
             connector=parts.connector,
-            sealing_keys=keys.sealing_keys,
-            attester=Attester(
-                authority=authority,
-                prefixes=prefixes,
-                scheme=scheme,
-                key=keys.attest,
-                pseudonym_secret=keys.pseudonym_secret,
-                max_seconds=parts.max_attestation_seconds,
-                ledger=self.ledger,
-                unnamed_seconds=UNNAMED_SECONDS if parts.changes is not None else None,
-            ),
+            sealing_keys=self._sealing_keys,
+            attester=self._attester,
             ledger=self.ledger,
             nonces=NonceWindow(max_nonces=parts.max_nonces),
             clock=parts.clock,
@@ -130,11 +137,11 @@ class AdapterServer:
             authority=authority,
             prefixes=prefixes,
             scheme=scheme,
-            sealing_key_ids=[key.key_id for key in keys.seal],
+            sealing_key_ids=self._sealing_keys,
             pipeline=self.pipeline,
             grants=GrantVerifier(parts.anchor, authority, clock=parts.clock),
             clock=parts.clock,
-            imports=_imports(parts, prefixes),
+            imports=_imports(parts, prefixes, self._sealing_keys),
             max_in_flight=parts.max_in_flight,
             ledger=self.ledger,
         )
@@ -142,7 +149,9 @@ class AdapterServer:
         self._connector = parts.connector
         self._replica = parts.replica
         self._changes = parts.changes
+        self._schedule = parts.schedule
         self._following: asyncio.Task[None] | None = None
+        self._turning: asyncio.Task[None] | None = None
         self._server = HutongServer(parts.server, items_validated_by_servicer=[STREAM_METHOD])
         self._server.add(SERVICE, add_AdapterServiceServicer_to_server, servicer)
         self._server.on_drain(servicer.drain)
@@ -172,7 +181,19 @@ class AdapterServer:
             undo.pop_all()
         if self.ledger is not None and self._changes is not None:
             self._following = asyncio.create_task(self._changes.follow(self.ledger))
+        if self._schedule is not None:
+            self._turning = asyncio.create_task(self._schedule.follow(self.turn_keys))
         return port
+
+    async def turn_keys(self, keys: AdapterKeys) -> None:
+        """Use other keys from now on; what is in flight ends with those it began with."""
+        # First the new ones: at no moment is one missing that is in use.
+        self._sealing_keys.update(keys.sealing_keys)
+        for key_id in self._sealing_keys.keys() - keys.sealing_keys.keys():
+            del self._sealing_keys[key_id]
+        self._attester.use(keys.attest)
+        if self.ledger is not None:
+            await self.ledger.use(keys.attest)
 
     async def stop(self) -> None:
         """Drain, stop, and let go of the platform."""
@@ -187,10 +208,11 @@ class AdapterServer:
             await self._let_go()
 
     async def _let_go(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._following
+        for task in (self._turning, self._following):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         if self._changes is not None:
             await self._changes.close()
         if self.ledger is not None:
@@ -214,7 +236,9 @@ def _ledger(parts: AdapterParts, authority: str) -> IssuedLedger | None:
     )
 
 
-def _imports(parts: AdapterParts, prefixes: tuple[str, ...]) -> ImportPipeline | None:
+def _imports(
+    parts: AdapterParts, prefixes: tuple[str, ...], sealing_keys: Mapping[str, SealingKey]
+) -> ImportPipeline | None:
     """What converts; None where the platform takes nothing or nobody would be believed."""
     if not isinstance(parts.connector, Importer) or parts.replica is None:
         return None
@@ -224,7 +248,7 @@ def _imports(parts: AdapterParts, prefixes: tuple[str, ...]) -> ImportPipeline |
         connector=parts.connector,
         importer=parts.connector,
         trust=parts.replica,
-        sealing_keys=parts.keys.sealing_keys,
+        sealing_keys=sealing_keys,
         clock=parts.clock,
     )
 
@@ -242,11 +266,12 @@ def load_adapter(
     scheme = load_city(settings.scheme)
     grpc = settings.grpc
     anchor = parse_anchor(_read(settings.anchor))
+    keys = load_keys(settings.keys, now=clock())
     return AdapterServer(
         AdapterParts(
             scheme=scheme,
             connector=platform_connector(scheme, settings.platform, clock=clock),
-            keys=load_keys(settings.keys),
+            keys=keys,
             anchor=anchor,
             server=ServerSettings(
                 host=grpc.host,
@@ -269,6 +294,7 @@ def load_adapter(
             ),
             changes=platform_changes(scheme, settings.platform, clock=clock),
             replica=_replica(settings.hub, anchor, clock),
+            schedule=KeySchedule(settings.keys, keys, clock=clock),
             clock=clock,
         )
     )
