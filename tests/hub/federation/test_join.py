@@ -18,7 +18,7 @@ from tests.hub.federation.world import NATION, ZHEJIANG, Place, start_hub, start
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(300)]
 
 
 async def invoke(*arguments: object) -> Any:

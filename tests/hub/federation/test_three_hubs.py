@@ -47,11 +47,17 @@ from tests.hub.hub_world import now_region
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from gateway.codes import Document
     from gateway.edge import Result
     from gateway.hub.relay import RelayedFeed
     from gateway.trust import TrustBundle
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    # One federation for all of them, and room for a machine that is busy.
+    pytest.mark.xdist_group("three-hubs"),
+    pytest.mark.timeout(300),
+]
 
 SHENZHEN = "urn:hutong:region:440300"
 
@@ -103,6 +109,16 @@ def shown(story: str) -> str:
 async def until_admitted(checkpoint: Checkpoint) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while not (await checkpoint.ask(shown("green"), timeout_seconds=20)).is_admitted:  # noqa: ASYNC110  a question is what is waited with
+            await asyncio.sleep(0.05)
+
+
+async def fetched(checkpoint: Checkpoint, document: Document) -> str:
+    """An attestation to carry, as soon as it is one that verifies here."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            found = await checkpoint.fetch(document, origin="330100", timeout_seconds=20)
+            if found.armour is not None:
+                return found.armour
             await asyncio.sleep(0.05)
 
 
@@ -170,23 +186,16 @@ async def test_who_turns_red_in_hangzhou_is_refused_with_the_code_of_the_morning
 ) -> None:
     story = scenario("hangzhou/green")
     document = parse_document(DocumentType.RESIDENT_IDENTITY_CARD, story.document_number)
-    first = await gate.fetch(document, origin="330100", timeout_seconds=20)
-    second = await gate.fetch(document, origin="330100", timeout_seconds=20)
-    assert first.armour is not None
-    assert second.armour is not None
-    # Its list comes from Hangzhou over three hubs, by its digest.
-    await until_trusted(gate, lambda bundle: bundle.statuses())
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not (morning := gate.verify_offline(first.armour)).is_admitted:
-            assert "STATUS_UNKNOWN" in codes(morning)
-            await gate.refresh()
-            await asyncio.sleep(0.02)
+    # Their list comes from Hangzhou over three hubs, by its digest: the first may outrun it.
+    first = await fetched(gate, document)
+    second = await fetched(gate, document)
+    assert gate.verify_offline(first).is_admitted
     platform = place.platform.platform
     person = platform.population.find(story.document_number)
     platform.turn(person, "红码")
     try:
         await until_trusted(gate, lambda bundle: any(s.changes() for s in bundle.statuses()))
-        noon = gate.verify_offline(second.armour)
+        noon = gate.verify_offline(second)
         assert "ATTESTATION_REVOKED" in codes(noon)
         assert not noon.is_admitted
     finally:

@@ -51,7 +51,7 @@ GUANGDONG = "urn:hutong:hub:440000"
 HANGZHOU = "urn:hutong:region:330100"
 GUANGZHOU = "urn:hutong:region:440100"
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 """Bound of a wait for a condition, far above what a busy machine needs."""
 
 
