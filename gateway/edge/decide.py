@@ -251,7 +251,7 @@ class Pipeline:
             return self._weigher.settle(held, result)
         if not result.is_admitted:
             self._showings.tell(sighting)
-            return self._weigher.settle(held, replace(result, sighting="reported"))
+            return self._weigher.settle(held, result)
         is_reported, elsewhere = await self._showings.ask(sighting)
         if elsewhere is not None:
             result = self._weigher.weigh(held, elsewhere_seconds=elsewhere)

@@ -30,7 +30,7 @@ class Result:
             and the national code answered; None: the origin is the one meant.
         beside: what came of a travel card shown beside the code; None: none was.
         sighting: whether the hub was told of a carried attestation; None: the policy
-            does not mind repeats, or nothing was carried.
+            does not mind repeats, nothing was carried, or nobody waited to hear.
     """
 
     decision: Decision
