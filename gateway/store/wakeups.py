@@ -135,6 +135,8 @@ class Turn:
             holding = asyncio.ensure_future(_hold(driver, lost))
             try:
                 await asyncio.wait({task, holding}, return_when=asyncio.FIRST_COMPLETED)
+                if task.done():
+                    task.result()  # raises what ended the work, so that the log has it
             finally:
                 self.is_ours = False
                 task.cancel()
