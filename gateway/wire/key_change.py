@@ -306,9 +306,11 @@ def _key_view(key: pb.KeyStanding) -> KeyView:
     )
 
 
-def _member_state(state: int) -> str:
-    names = {number: name for name, number in pb.MemberState.items()}
-    return names.get(state, "UNSPECIFIED").removeprefix("MEMBER_STATE_")
+def _member_state(state: pb.MemberState.ValueType) -> str:
+    try:
+        return pb.MemberState.Name(state).removeprefix("MEMBER_STATE_")
+    except ValueError:  # one that a newer hub has added
+        return "UNSPECIFIED"
 
 
 def _moment(timestamp: Timestamp) -> datetime:
