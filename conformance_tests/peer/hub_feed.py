@@ -87,9 +87,10 @@ class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
             if link.sequence > after and not left_out:
                 entries = feed_service_pb2.FeedEntries(entries=[link.token])
                 yield feed_service_pb2.WatchResponse(entries=entries)
+        if self.fault == "no-heads":
+            return
         while True:
-            if self.fault != "no-heads" and request.after_sequence <= len(links):
-                yield feed_service_pb2.WatchResponse(head=self.chain.head(self._now()))
+            yield feed_service_pb2.WatchResponse(head=self.chain.head(self._now()))
             await asyncio.sleep(request.heartbeat_seconds or 15)
 
     async def ListHubs(  # noqa: N802 - the service's own name

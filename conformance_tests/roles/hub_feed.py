@@ -152,7 +152,9 @@ class FeedReading:
             if abs(time.time() - head["iat"]) > _LEEWAY_SECONDS + _HEARTBEAT_SECONDS:
                 raise CheckFailedError("a head vouches for another time than now (HT-FEED-4)")
             if sequence >= wanted:
-                break
+                return tokens
+        if not self._resynced:
+            raise CheckFailedError("the watch ended without a signed head (HT-FEED-4)")
         return tokens
 
     async def _watch(self) -> Observed:
