@@ -7,7 +7,6 @@ It is given at most one fault. Nothing of the gateway is in it.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,13 +24,12 @@ from conformance_tests.peer.verifier_jose import (
     strict_json,
 )
 from conformance_tests.peer.verifier_parts import put_together, take_apart
+from conformance_tests.peer.verifier_reports import prefix_of, reports, shortest
 from conformance_tests.peer.verifier_status import ReferenceStatus
 from conformance_tests.vectors.armour import PREFIX, from_armour
 from conformance_tests.vectors.parts import TYPE as PART_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conformance_tests.peer.verifier_feed import State
 
 LEEWAY_SECONDS = 60  # HT-ATT-6
@@ -43,7 +41,6 @@ _REPORT_OPTIONAL = {
     *("basis", "valid_until", "declared_at", "declaration_valid_until", "release", "area"),
     *("declarations", "rule", "negative_test_at", "also"),
 }
-_AUDIENCE = re.compile(r"urn:hutong:region:(\d{6}|\d{4}|\d{2})", re.ASCII)
 _MAX_SERIAL = 2**53 - 1
 
 
@@ -100,7 +97,6 @@ class _Reading:
 
     def verify(self) -> tuple[dict[str, Any], str]:  # noqa: C901 - the steps in their order
         token, disclosures = take_apart(self._scanned(self.request["token"]), self.fault)
-        in_part = "~" in self.request["token"]
         if len(token) > MAX_TOKEN_BYTES and self.fault != "length-ignored":
             raise VerifierError("ATTESTATION_TOO_LARGE")
         loose = self.fault == "base64-loose"
@@ -111,7 +107,7 @@ class _Reading:
             raise VerifierError("ATTESTATION_HEADER") from None
         except ValueError:
             raise VerifierError("ATTESTATION_MALFORMED") from None
-        self._check_header(header, PART_TYPE if in_part else TYPE)
+        self._check_header(header, PART_TYPE if "~" in self.request["token"] else TYPE)
         try:
             claims = strict_json(payload, allow_doubled=self.fault == "doubled-claims-accepted")
         except DoubledError:
@@ -119,7 +115,7 @@ class _Reading:
         except ValueError:
             raise VerifierError("ATTESTATION_MALFORMED") from None
         withheld = set[str]()
-        if in_part:
+        if "~" in self.request["token"]:
             if self.fault == "parts-unread":
                 raise VerifierError("ATTESTATION_MALFORMED")
             claims, withheld = put_together(claims, disclosures, self.fault)
@@ -213,9 +209,10 @@ class _Reading:
     def _check_key_time(self, key: dict[str, Any], iat: int) -> None:
         # In use at `iat`, not now: a retired key still verifies what it signed.
         moment = self.now if self.fault == "key-must-hold-now" else iat
-        leeway = LEEWAY_SECONDS
-        early = moment < key["not_before"] - leeway and self.fault != "key-not-before-ignored"
-        late = moment >= key.get("not_after", moment + 1) + leeway
+        early = (
+            moment < key["not_before"] - LEEWAY_SECONDS and self.fault != "key-not-before-ignored"
+        )
+        late = moment >= key.get("not_after", moment + 1) + LEEWAY_SECONDS
         if early or (late and self.fault != "key-not-after-ignored"):
             raise VerifierError("KEY_NOT_VALID_NOW")
         if "revoked_at" in key and self.fault != "revoked-believed":
@@ -234,7 +231,7 @@ class _Reading:
         own = claims["iss"].rpartition(":")[2].startswith(prefixes)
         if not own and self.fault != "issuer-division-ignored":
             raise VerifierError("ISSUER_NOT_ALLOWED")
-        for report in _reports(claims["code"]):
+        for report in reports(claims["code"]):
             own = report["issued_by"].startswith(prefixes)
             if not own and self.fault != "divisions-ignored":
                 raise VerifierError("ISSUER_NOT_ALLOWED")
@@ -249,7 +246,7 @@ class _Reading:
     def _check_claims(self, claims: dict[str, Any]) -> None:
         try:
             self._check_frame(claims)
-            for report in _reports(claims["code"]):
+            for report in reports(claims["code"]):
                 self._check_report(report, claims["exp"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise VerifierError("CLAIMS_INVALID") from error
@@ -265,7 +262,7 @@ class _Reading:
                 raise VerifierError("CLAIMS_INVALID")
         if not claims["iat"] <= claims["nbf"] < claims["exp"] and self.fault != "order-ignored":
             raise VerifierError("CLAIMS_INVALID")
-        if not _prefix(claims["aud"]) and self.fault != "country-audience":
+        if not prefix_of(claims["aud"]) and self.fault != "country-audience":
             raise VerifierError("CLAIMS_INVALID")
         life = claims["exp"] - claims["iat"]
         online = MAX_LIFE_SECONDS["carried" if self.fault == "one-life-for-all" else claims["use"]]
@@ -334,7 +331,7 @@ class _Reading:
 
     def _check_reader(self, claims: dict[str, Any]) -> None:
         here = self.request["audience"].rpartition(":")[2]
-        covered = here.startswith(_prefix(claims["aud"]))
+        covered = here.startswith(prefix_of(claims["aud"]))
         if self.fault == "audience-exact":
             covered = claims["aud"] == self.request["audience"]
         if not covered and self.fault != "audience-ignored":
@@ -368,7 +365,7 @@ class _Reading:
         self, rule: dict[str, Any], claims: dict[str, Any], kid: str, withheld: set[str]
     ) -> bool:
         """Whether every member of the rule holds; a faulty reader leaves one out."""
-        reports = list(_reports(claims["code"]))
+        told = list(reports(claims["code"]))
         serial = claims.get("serial")
         holds = {
             "issuer": rule["issuer"] == claims["iss"],
@@ -377,9 +374,9 @@ class _Reading:
             "kind": rule.get("kind", "attestation") == "attestation",
             "key_id": rule.get("key_id", kid) == kid,
             "prefix": bool(withheld & {"area", "also"})
-            or any(self._rests_on(rule.get("prefix", ""), report) for report in reports),
+            or any(self._rests_on(rule.get("prefix", ""), report) for report in told),
             "scheme": bool(withheld & {"scheme", "also"})
-            or any(report["scheme"] == rule.get("scheme", report["scheme"]) for report in reports),
+            or any(report["scheme"] == rule.get("scheme", report["scheme"]) for report in told),
             "serial": "first_serial" not in rule
             or (serial is None and self.fault != "distrust-needs-serial")
             or (serial is not None and rule["first_serial"] <= serial <= rule["last_serial"]),
@@ -391,25 +388,8 @@ class _Reading:
 
     def _rests_on(self, prefix: str, report: dict[str, Any]) -> bool:
         area = str(report.get("area", report["issued_by"]))
-        around = prefix.startswith(_shortest(area)) and self.fault != "distrust-below-only"
+        around = prefix.startswith(shortest(area)) and self.fault != "distrust-below-only"
         return area.startswith(prefix) or around
-
-
-def _reports(code: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield code
-    yield from code.get("also", ())
-
-
-def _prefix(urn: str) -> str:
-    """Digits of a region URN without trailing zeros; empty: not one, or the country."""
-    found = _AUDIENCE.fullmatch(urn)
-    return _shortest(found[1] if found else "")
-
-
-def _shortest(digits: str) -> str:
-    while digits.endswith("00"):
-        digits = digits[:-2]
-    return digits
 
 
 def speak(fault: str = "") -> None:
