@@ -30,6 +30,9 @@ PATIENCE = 120
 """Seconds until a process that says nothing is given up; nothing waits for them to pass."""
 
 
+_EMPTY = bytes(4096)
+
+
 @dataclass
 class HubProcess:
     """A hub of its own process, in the shape that the federation's tests use."""
@@ -93,7 +96,7 @@ async def hub_process(directory: Path, *, dsn: str | None = None) -> AsyncIterat
 
 
 def memory_of(pid: int) -> Iterable[bytes]:
-    """Every readable and writable region of a process, in pieces that overlap."""
+    """What a process has written anywhere, in pieces that overlap; empty pages are left out."""
     piece, overlap = 8 << 20, 4096
     with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in maps:
@@ -104,9 +107,11 @@ def memory_of(pid: int) -> Iterable[bytes]:
             for at in range(start, end, piece):
                 try:
                     memory.seek(at)
-                    yield memory.read(min(piece + overlap, end - at))
+                    data = memory.read(min(piece + overlap, end - at)).replace(_EMPTY, b"")
                 except (OSError, ValueError, OverflowError):
                     continue
+                if data:
+                    yield data
 
 
 def files_of(directory: Path) -> Iterator[bytes]:
