@@ -22,7 +22,8 @@ import typer
 
 from gateway.cli.demo.cast import Cast
 from gateway.cli.demo.federation import Federation
-from gateway.cli.demo.next_commands import print_next_commands
+from gateway.cli.demo.next_commands import next_commands, print_next_commands
+from gateway.cli.demo.province import Province
 from gateway.cli.demo.script import ACTS, CHAPTERS
 from gateway.cli.demo.stage import act_block, act_json, chapter_rule, summary
 from gateway.cli.terminal import Exit, console, fail, print_json, stderr
@@ -126,13 +127,17 @@ async def _perform(folder: Path, *, once: bool, as_json: bool, stopping: asyncio
 
         federation = await Federation(folder, show).__aenter__()
     try:
-        async with Cast.open(federation) as cast:
-            failed = await _acts(cast, as_json=as_json)
+        async with Province(federation) as province:
+            async with Cast.open(federation, province) as cast:
+                failed = await _acts(cast, as_json=as_json)
+            province.heal()
         if not as_json:
             console.print(summary(len(ACTS), failed, time.perf_counter() - started))
         if not once:
             await federation.start_hub()
-            if not as_json:
+            if as_json:
+                print_json({"next": dict(next_commands(federation))})
+            else:
                 print_next_commands(federation, console)
             stderr.print("Ctrl-C stops everything")
             await stopping.wait()

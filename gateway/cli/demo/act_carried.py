@@ -1,7 +1,7 @@
 """Path 4, holder-carried: green recognised, data not connected.
 
 The holder fetches an attestation for the destination beforehand; the gate reads it
-with no network, and at the end with no hub in the world. How long it lives is the
+with no network, and at the very end with no hub in the world. How long it lives is the
 origin's to say, and how old its green may be the destination's: Guangdong's lives a
 day, and after seven hours Macao's border refers its holder while Hangzhou's still
 admits; Hangzhou's own lives six hours.
@@ -118,28 +118,31 @@ CHAPTER: Final = Chapter(
             reason="SIGNATURE_INVALID",
             play=_forged,
         ),
-        Act(
-            name="offline",
-            zh="枢纽断电，出示随身携带的凭证",
-            en="the hub is killed; a carried attestation is verified offline",
-            origin=HANGZHOU.region,
-            destination=GUANGZHOU.region,
-            seen="GREEN",
-            verdict=Verdict.ADMIT.value,
-            reason="GREEN_IS_FRESH",
-            play=_hub_is_killed,
-        ),
-        Act(
-            name="replayed",
-            zh="另一人出示同一凭证的照片",
-            en="somebody else shows a photograph of the same attestation",
-            origin=HANGZHOU.region,
-            destination=GUANGZHOU.region,
-            seen="ATTESTATION_SEEN_BEFORE",
-            verdict=Verdict.REFER.value,
-            reason="ATTESTATION_SEEN_BEFORE",
-            play=_carried("hangzhou/green", HANGZHOU, GUANGZHOU),
-        ),
     ),
 )
-"""Nobody needs the hub after it is killed."""
+
+WITHOUT_A_HUB: Final = (
+    Act(
+        name="offline",
+        zh="枢纽断电，出示随身携带的凭证",
+        en="the hub is killed; a carried attestation is verified offline",
+        origin=HANGZHOU.region,
+        destination=GUANGZHOU.region,
+        seen="GREEN",
+        verdict=Verdict.ADMIT.value,
+        reason="GREEN_IS_FRESH",
+        play=_hub_is_killed,
+    ),
+    Act(
+        name="replayed",
+        zh="另一人出示同一凭证的照片",
+        en="somebody else shows a photograph of the same attestation",
+        origin=HANGZHOU.region,
+        destination=GUANGZHOU.region,
+        seen="ATTESTATION_SEEN_BEFORE",
+        verdict=Verdict.REFER.value,
+        reason="ATTESTATION_SEEN_BEFORE",
+        play=_carried("hangzhou/green", HANGZHOU, GUANGZHOU),
+    ),
+)
+"""Nobody needs the hub after it is killed; the last acts of all."""

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from adapters.platforms import scenario
-from gateway.cli.demo.regions import Brings
+from gateway.cli.demo.regions import NINGBO, Brings
+from gateway.cli.demo.scene import seen_in
+from gateway.cli.demo.waiting import until_found
 from gateway.codes import DocumentType, parse_document
 from gateway.edge import Checkpoint
 from gateway.errors import InternalError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from gateway.cli.demo.federation import Federation
+    from gateway.cli.demo.province import Province
     from gateway.cli.demo.regions import Region
     from gateway.codes import Document
     from gateway.edge import Fetched
@@ -36,23 +39,26 @@ class Cast:
 
     Attributes:
         federation: what runs.
+        province: what is set up below it meanwhile.
         notes: what one act leaves for a later one, by name.
     """
 
-    def __init__(self, federation: Federation) -> None:
+    def __init__(self, federation: Federation, province: Province) -> None:
         self.federation = federation
+        self.province = province
         self.notes: dict[str, str] = {}
+        self._stack = contextlib.AsyncExitStack()
         self._checkpoints: dict[str, Checkpoint] = {}
         self._desks: dict[str, IssuerClient] = {}
         self._carried: dict[tuple[str, str], Fetched] = {}
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, federation: Federation) -> AsyncIterator[Self]:
+    async def open(cls, federation: Federation, province: Province) -> AsyncIterator[Self]:
         """Open every checkpoint and every desk, and bring the checkpoints up to date."""
-        cast = cls(federation)
+        cast = cls(federation, province)
         regions = federation.regions
-        async with contextlib.AsyncExitStack() as stack:
+        async with cast._stack as stack:
             for region in regions:
                 if region.gate is not None:
                     settings = federation.checkpoint_settings(region)
@@ -74,6 +80,18 @@ class Cast:
         """The checkpoint of a region."""
         return self._checkpoints[region.region]
 
+    async def at_province(self) -> Checkpoint:
+        """The checkpoint below the province's own hub, as soon as that is there."""
+        federation = await self.province.ready()
+        if NINGBO.region not in self._checkpoints:
+            gate = await self._stack.enter_async_context(
+                Checkpoint.open(federation.checkpoint_settings(NINGBO))
+            )
+            async with asyncio.timeout(_FEED_SECONDS):
+                await gate.refresh()
+            self._checkpoints[NINGBO.region] = gate
+        return self.at(NINGBO)
+
     def desk(self, name: str) -> IssuerClient:
         """A client of the national issuer."""
         return self._desks[name]
@@ -93,17 +111,32 @@ class Cast:
         async with opened as alone:
             yield alone
 
-    async def carry(self, person: str, origin: Region, destination: Region) -> str:
+    async def carry(
+        self, person: str, origin: Region, destination: Region, *, anew: bool = False
+    ) -> str:
         """The QR text of an attestation fetched for its holder, once for each destination.
+
+        A region's first list may come to the checkpoint after its first attestation; a
+        holder would fetch again, and so does this.
+
+        Args:
+            person: whose.
+            origin: where the code is from.
+            destination: where it will be shown.
+            anew: fetch another one.
 
         Raises:
             InternalError: the origin gave none.
         """
-        known = self._carried.get((person, destination.region))
+        known = None if anew else self._carried.get((person, destination.region))
         if known is None:
-            shown = document(person)
-            known = await self.at(destination).fetch(shown, origin=origin.region)
-            self._carried[person, destination.region] = known
+            shown, gate = document(person), self.at(destination)
+            known = await until_found(
+                lambda: gate.fetch(shown, origin=origin.region),
+                lambda fetched: seen_in(fetched.result) != "STATUS_UNKNOWN",
+            )
+            if not anew:
+                self._carried[person, destination.region] = known
         if known.armour is None:
             raise InternalError("the origin gave no attestation to carry", code="DEMO_ACT")
         return known.armour

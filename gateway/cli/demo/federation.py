@@ -23,6 +23,7 @@ from gateway.cli.operator_client import OperatorClient
 from gateway.edge import load_keys
 from gateway.edge.enrolment import checkpoint_identity
 from gateway.errors import InternalError
+from gateway.hub.settings import FILE_NAME
 from gateway.hub.setup import OPERATOR_FILE, HubPlan, load_operator_profile, make_hub
 from gateway.issuer.setup import IssuerPlan, make_issuer
 from gateway.recognition import shipped_policy
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from gateway.cli.demo.regions import Region
 
 HUB_URN: Final = "urn:hutong:hub:000000"
+_SHORT_LEAD: Final = "\n[feed]\nrefresh_seconds = 1\n\n[keys]\nlead_periods = 3\n"
+"""Three seconds between the publication of a key and its use; a real hub keeps a minute."""
 _PROBE_SECONDS: Final = 1.0
 _CALL_SECONDS: Final = 5.0
 """A city's own door asks other regions for up to three seconds."""
@@ -51,6 +54,7 @@ class Federation(Site):
         folder: an empty folder of the demo's own.
         on_step: told of every step, in English, for progress.
         regions: who takes part.
+        hub_urn: URN of the hub.
     """
 
     def __init__(
@@ -58,8 +62,11 @@ class Federation(Site):
         folder: Path,
         on_step: Callable[[str], None] = lambda _step: None,
         regions: tuple[Region, ...] = REGIONS,
+        *,
+        hub_urn: str = HUB_URN,
     ) -> None:
         super().__init__(folder, regions)
+        self.hub_urn = hub_urn
         self._on_step = on_step
         self._admin_token = secrets.token_urlsafe(24)
         self._processes: list[Process] = []
@@ -94,6 +101,14 @@ class Federation(Site):
         """Opens the admin doors of the reference platforms."""
         return self._admin_token
 
+    async def turn(self, name: str, person: str, state: str | None) -> None:
+        """Turn a person of a platform, as a tracing office would; None: as drawn again."""
+        await post(
+            f"{self.admin_url(name)}/admin/people",
+            json.dumps({"person": person, "state": state}).encode(),
+            {"Authorization": f"Bearer {self._admin_token}", "Content-Type": "application/json"},
+        )
+
     async def set_faults(self, name: str, words: list[str]) -> None:
         """Switch the faults of a platform; an empty list makes it healthy."""
         await post(
@@ -120,7 +135,7 @@ class Federation(Site):
         self._on_step("keys, certificates and store of the hub")
         plan = HubPlan(
             directory=self.hub_folder,
-            urn=HUB_URN,
+            urn=self.hub_urn,
             store=None,
             grpc=(HOST, self.hub_ports[0]),
             http=(HOST, self.hub_ports[1]),
@@ -130,6 +145,8 @@ class Federation(Site):
             approvals=1,
         )
         await make_hub(plan, now=datetime.now(UTC))
+        with (self.hub_folder / FILE_NAME).open("a", encoding="utf-8") as settings:
+            settings.write(_SHORT_LEAD)
         self._on_step("the hub, the platforms and the national issuer")
         hub_is_up = asyncio.Event()
 
@@ -212,21 +229,20 @@ class Federation(Site):
     async def _enrol(self, region: Region) -> None:
         now = datetime.now(UTC)
         identity, scheme = self.identity(region, now=now)
-        has_policy = region.region in shipped_regions()
         async with open_channel(self.hub_target, ca_pem=self.ca_file.read_bytes()) as channel:
             await check_hub(channel, parse_anchor(self.anchor_file.read_bytes()))
             await enrol(
                 channel,
                 identity,
-                hub_urn=HUB_URN,
+                hub_urn=self.hub_urn,
                 now=now,
                 schemes=[] if scheme is None else [scheme.to_document()],
-                policy=shipped_policy(region.region).to_document() if has_policy else None,
+                policy=_policy(region),
             )
             if region.gate is not None:
                 settings = self.checkpoint_settings(region)
                 gate = checkpoint_identity(settings, load_keys(settings.key_file), now=now)
-                await enrol(channel, gate, hub_urn=HUB_URN, now=now)
+                await enrol(channel, gate, hub_urn=self.hub_urn, now=now)
 
     def _process(self, name: str, arguments: list[str]) -> Process:
         process = Process(name, arguments, self.folder / "logs" / f"{name}.log")
@@ -235,6 +251,22 @@ class Federation(Site):
 
     async def _hub_is_ready(self) -> bool:
         return all([await _listens(port) for port in self.hub_ports])
+
+
+def _policy(region: Region) -> dict[str, Any] | None:
+    """The policy that a region publishes: its own, or one that it takes over."""
+    rules = region.rules or region.region
+    if rules not in shipped_regions():
+        return None
+    document = shipped_policy(rules).to_document()
+    if rules == region.region:
+        return document
+    return {
+        **document,
+        "id": document["id"].replace(rules, region.region),
+        "region": region.region,
+        "name": {"zh": f"{region.zh}互认政策", "en": f"{region.en} recognition policy"},
+    }
 
 
 async def post(

@@ -8,11 +8,10 @@ parent has died, however it died.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
-import signal
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import InternalError
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_SECONDS = 120.0
 """Longest a child may take to listen: a dozen start at once, on whatever machine."""
 STOP_SECONDS = 10.0
@@ -33,13 +31,22 @@ class ProcessError(InternalError):
     default_code = "DEMO_PROCESS"
 
 
-# Found here, because between fork and exec nothing may be loaded: other threads run.
-_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_CHILD: Final = """
+import os, signal, sys
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != int(sys.argv.pop(1)):
+        sys.exit(1)
+from gateway.cli import main
+sys.argv[0] = "hutong"
+main()
+"""
+"""What a child begins with: 1 is PR_SET_PDEATHSIG of linux/prctl.h.
 
-
-def _die_with_parent() -> None:
-    if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+The child says it itself, not between fork and exec, where nothing of Python may run:
+the demo's own gRPC has threads by then.
+"""
 
 
 class Process:
@@ -55,12 +62,12 @@ class Process:
         self.name = name
         self._arguments = list(arguments)
         self._log = log
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: subprocess.Popen[bytes] | None = None
 
     @property
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._child is not None and self._child.returncode is None
+        return self._child is not None and self._child.poll() is None
 
     async def start(
         self, is_ready: Callable[[], Awaitable[bool]], *, timeout_seconds: float = START_SECONDS
@@ -72,22 +79,25 @@ class Process:
         """
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as output:
-            self._child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "gateway.cli",
-                *self._arguments,
-                stdin=asyncio.subprocess.DEVNULL,
+            # Not the event loop's way, which forks: gRPC does not outlive that.
+            self._child = subprocess.Popen(  # noqa: ASYNC220, S603 - takes milliseconds; our own words
+                [
+                    *(sys.executable, "-c", _CHILD),
+                    *([str(os.getpid())] if sys.platform == "linux" else []),
+                    *self._arguments,
+                ],
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
                 env={**os.environ, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
             )
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while not await is_ready():
             if not self.is_running:
-                raise ProcessError(f"{self.name} ended while starting; see {self._log}")
+                raise ProcessError(
+                    f"{self.name} ended while starting, {self._child.returncode}; see {self._log}"
+                )
             if asyncio.get_running_loop().time() > deadline:
                 raise ProcessError(f"{self.name} did not answer in time; see {self._log}")
             await asyncio.sleep(0.05)
@@ -96,7 +106,7 @@ class Process:
         """End it at once, as a power cut would."""
         if self._child is not None and self.is_running:
             self._child.kill()
-            await self._child.wait()
+            await self._ended()
 
     async def stop(self) -> None:
         """Ask it to drain and leave; insist after ``STOP_SECONDS``."""
@@ -104,6 +114,11 @@ class Process:
             return
         self._child.terminate()
         try:
-            await asyncio.wait_for(self._child.wait(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._ended()
         except TimeoutError:
             await self.kill()
+
+    async def _ended(self) -> None:
+        while self.is_running:  # noqa: ASYNC110 - a child that ends tells nobody here
+            await asyncio.sleep(0.01)

@@ -34,6 +34,7 @@ class Region:
         gate: what its checkpoint is called; None: it has none.
         brings: what else it runs.
         is_sharing: its platform asks other regions about arrivals (path 1).
+        rules: region whose shipped policy it takes over; empty: its own, if there is one.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Region:
     gate: str | None = None
     brings: Brings = Brings.CITY
     is_sharing: bool = False
+    rules: str = ""
 
     @property
     def urn(self) -> str:
@@ -61,6 +63,8 @@ GUANGDONG: Final = Region("guangdong", "440000", "广东", "Guangdong", "gongbei
 BEIJING: Final = Region("beijing", "110000", "北京", "Beijing", is_sharing=True)
 NATIONAL: Final = Region("issuer", "100000", "全国", "National code", brings=Brings.ISSUER)
 MACAO: Final = Region("macao", "820000", "澳门", "Macao", "barrier-gate", Brings.NOTHING)
+NINGBO: Final = Region("ningbo", "330200", "宁波", "Ningbo", "ferry-gate", rules="330100")
+"""Below Zhejiang's own hub (:mod:`gateway.cli.demo.province`)."""
 
 REGIONS: Final = (HANGZHOU, GUANGZHOU, GUANGDONG, BEIJING, NATIONAL, MACAO)
 CITIES: Final = tuple(region for region in REGIONS if region.brings is Brings.CITY)
@@ -69,7 +73,7 @@ HUNAN: Final = "430000"
 """Has no code of its own and takes no part: the national code answers for it."""
 
 PLACES: Final = {
-    **{region.region: f"{region.zh} {region.en}" for region in REGIONS},
+    **{region.region: f"{region.zh} {region.en}" for region in (*REGIONS, NINGBO)},
     HUNAN: "湖南 Hunan",
 }
 """Names of places, for people."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.cli.demo import act_bridge, act_carried, act_gates, act_native, act_shared
+from gateway.cli.demo import (
+    act_bridge,
+    act_carried,
+    act_gates,
+    act_incidents,
+    act_native,
+    act_shared,
+)
 
 CHAPTERS: Final = (
     act_gates.CHAPTER,
@@ -12,6 +19,7 @@ CHAPTERS: Final = (
     act_bridge.CHAPTER,
     act_native.CHAPTER,
     act_carried.CHAPTER,
+    act_incidents.CHAPTER,
 )
 """The hub is killed in the last one."""
 
