@@ -109,6 +109,7 @@ async def enrol_city(
     scheme: Scheme,
     now: datetime,
     policy: Mapping[str, Any] | None = None,
+    report: bytes = b"",
 ) -> Enrolled:
     """Hand in the enrolment with the scheme, and prove possession of every key.
 
@@ -119,6 +120,7 @@ async def enrol_city(
         scheme: published on approval.
         now: the clock.
         policy: recognition policy, published on approval.
+        report: of the conformance checks, for the operators; empty: none.
 
     Raises:
         FeedError: the hub is not the one of the anchor.
@@ -133,6 +135,7 @@ async def enrol_city(
         now=now,
         schemes=[scheme.to_document()],
         policy=policy,
+        report=report,
     )
 
 

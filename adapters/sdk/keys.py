@@ -164,6 +164,19 @@ def save_keys(folder: Path, keys: AdapterKeys) -> list[Path]:
     return written
 
 
+def write_pseudonym_secret(folder: Path) -> Path | None:
+    """Make a pseudonym secret where there is none; return its file, None: there is one.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    path = folder / _PSEUDONYM_FILE
+    if path.exists():
+        return None
+    write_private(path, (base64url.encode(os.urandom(PSEUDONYM_BYTES)) + "\n").encode())
+    return path
+
+
 def load_keys(folder: Path, *, now: datetime | None = None) -> AdapterKeys:
     """Read every secret that is used now.
 

@@ -27,6 +27,7 @@ _FILES: Final = {
     "vectors.yaml": "vectors.yaml",
     "policy.yaml": "policy.yaml",
     "adapter.toml": "adapter.toml",
+    "profile.yaml": "profile.yaml",
     "platform.py.txt": "city_platform.py",
     "test_city.py.txt": "tests/test_city.py",
     "README.md": "README.md",

@@ -16,7 +16,8 @@ from gateway.codes import region_urn
 from gateway.recognition import PolicyError, load_policy
 from gateway.trust import StatementKind, parse_anchor
 from gateway.wire.channel import open_channel
-from gateway.wire.enrolment import enrolment_state
+from gateway.wire.enrolment import enrolment_progress
+from gateway.wire.files import EVERYBODY, write_atomically
 from gateway.wire.token_client import TokenClient
 
 if TYPE_CHECKING:
@@ -48,7 +49,12 @@ class HubDoor:
 
 
 async def enrol_folder(
-    folder: Path, settings: AdapterSettings, door: HubDoor, *, wait_seconds: float | None
+    folder: Path,
+    settings: AdapterSettings,
+    door: HubDoor,
+    *,
+    wait_seconds: float | None,
+    report: bytes = b"",
 ) -> dict[str, Any]:
     """Hand in an enrolment, or ask how far it is.
 
@@ -56,7 +62,8 @@ async def enrol_folder(
         folder: of the city; keeps the id of the enrolment.
         settings: of the city.
         door: of the hub.
-        wait_seconds: longest wait for the operator; None: do not wait.
+        wait_seconds: longest wait for the operators; None: do not wait.
+        report: of the conformance checks; empty: none.
 
     Raises:
         HutongError: something cannot be read, or the hub refuses.
@@ -70,24 +77,32 @@ async def enrol_folder(
     async with open_channel(door.target, ca_pem=door.ca_pem) as channel:
         if kept.exists():
             enrolment_id = kept.read_text("ascii").strip()
-            state = await enrolment_state(channel, enrolment_id)
         else:
             policy = enrolment.read_policy(settings.policy) if settings.policy else None
             enrolled = await enrolment.enrol_city(
-                channel, identity, anchor=anchor, scheme=scheme, now=now, policy=policy
+                channel,
+                identity,
+                anchor=anchor,
+                scheme=scheme,
+                now=now,
+                policy=policy,
+                report=report,
             )
-            enrolment_id, state = enrolled.enrolment_id, enrolled.state
-            kept.write_text(enrolment_id + "\n", "ascii")
-        if wait_seconds is not None and state != "ACTIVE":
-            with stderr.status("waiting for the hub's operator …"):
-                state = await enrolment.wait_until_active(
+            enrolment_id = enrolled.enrolment_id
+            write_atomically(kept, f"{enrolment_id}\n".encode("ascii"), mode=EVERYBODY)
+        progress = await enrolment_progress(channel, enrolment_id)
+        if wait_seconds is not None and progress.state != "ACTIVE":
+            with stderr.status("waiting for the hub's operators …"):
+                await enrolment.wait_until_active(
                     channel, enrolment_id, timeout_seconds=wait_seconds
                 )
+            progress = await enrolment_progress(channel, enrolment_id)
     return {
         "urn": identity.body.urn,
         "enrolment_id": enrolment_id,
-        "state": state,
+        "state": progress.state,
         "key_id": keys.attest.key_id,
+        "approvals_left": progress.approvals_left,
     }
 
 
@@ -113,7 +128,7 @@ async def publish_folder(
     if not kinds or StatementKind.SCHEME in kinds:
         documents[StatementKind.SCHEME] = scheme.to_document()
     if StatementKind.POLICY in kinds or (not kinds and settings.policy is not None):
-        documents[StatementKind.POLICY] = _policy(settings)
+        documents[StatementKind.POLICY] = checked_policy(settings)
     urn, keys = region_urn(scheme.authority), load_keys(settings.keys)
     tokens = TokenClient(
         http.rstrip("/") + TOKEN_PATH,
@@ -134,7 +149,12 @@ async def publish_folder(
         )
 
 
-def _policy(settings: AdapterSettings) -> dict[str, Any]:
+def checked_policy(settings: AdapterSettings) -> dict[str, Any]:
+    """Read the policy that the settings name, and load it.
+
+    Raises:
+        AdapterConfigError: there is none, or it does not load; the first problem.
+    """
     if settings.policy is None:
         raise AdapterConfigError("adapter.toml names no policy", fix='add policy = "policy.yaml"')
     document = enrolment.read_policy(settings.policy)

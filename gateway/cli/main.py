@@ -21,6 +21,7 @@ _GROUPS = {
     "demo": "Run the whole federation on this machine and show every way of recognition.",
     "hub": "Run and operate a hub: initialise, run, approve, suspend, list.",
     "adapter": "Connect a city: scaffold, check, enrol and serve an adapter.",
+    "region": "Be a member: enrol in one command, see how the keys stand, rotate, take back.",
     "scheme": "Read, check, try and compare the codes of cities: show, lint, test, explain.",
     "checkpoint": "Ask, verify and decide at a checkpoint, online and offline.",
     "issuer": "Run the national code for regions without one, and work at its windows.",

@@ -97,6 +97,19 @@ class Enrolled:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an enrolment is.
+
+    Attributes:
+        state: name of the member's state, for example ``PENDING``.
+        approvals_left: operators who have yet to approve it.
+    """
+
+    state: str
+    approvals_left: int
+
+
 async def check_hub(channel: grpc.aio.Channel, anchor: TrustAnchor) -> None:
     """Make sure that the hub at the other end signs with the keys of the trust anchor.
 
@@ -136,6 +149,7 @@ def enrol_request(
     now: datetime,
     schemes: Sequence[Mapping[str, Any]] = (),
     policy: Mapping[str, Any] | None = None,
+    report: bytes = b"",
 ) -> pb.EnrolRequest:
     """Sign an enrolment.
 
@@ -145,6 +159,7 @@ def enrol_request(
         now: the clock.
         schemes: scheme documents to publish on approval.
         policy: policy document to publish on approval.
+        report: of the conformance checks, for the operators; empty: none.
     """
     urn = identity.body.urn
     statement = sign_statement(
@@ -163,6 +178,7 @@ def enrol_request(
         ],
         schemes=[state(StatementKind.SCHEME, document) for document in schemes],
         policy="" if policy is None else state(StatementKind.POLICY, policy),
+        report=report,
     )
 
 
@@ -195,6 +211,7 @@ async def enrol(
     now: datetime,
     schemes: Sequence[Mapping[str, Any]] = (),
     policy: Mapping[str, Any] | None = None,
+    report: bytes = b"",
     timeout_seconds: float = CALL_SECONDS,
 ) -> Enrolled:
     """Enrol and prove possession of every key.
@@ -203,7 +220,9 @@ async def enrol(
         RpcFailure: the hub refuses or cannot be reached.
         SealingError: a challenge does not open.
     """
-    request = enrol_request(identity, hub_urn=hub_urn, now=now, schemes=schemes, policy=policy)
+    request = enrol_request(
+        identity, hub_urn=hub_urn, now=now, schemes=schemes, policy=policy, report=report
+    )
     stub = pb_grpc.RegistryServiceStub(channel)
     try:
         enrolled = await stub.Enrol(request, timeout=timeout_seconds)
@@ -228,13 +247,26 @@ async def enrolment_state(channel: grpc.aio.Channel, enrolment_id: str) -> str:
     Raises:
         RpcFailure: the hub does not know it, or cannot be reached.
     """
+    return (await enrolment_progress(channel, enrolment_id)).state
+
+
+async def enrolment_progress(channel: grpc.aio.Channel, enrolment_id: str) -> Progress:
+    """Ask how far an enrolment is, and how many operators have yet to approve it.
+
+    Raises:
+        RpcFailure: the hub does not know it, or cannot be reached.
+    """
     try:
         response = await pb_grpc.RegistryServiceStub(channel).GetEnrolment(
             pb.GetEnrolmentRequest(enrolment_id=enrolment_id), timeout=ASK_SECONDS
         )
     except grpc.aio.AioRpcError as error:
         raise failure_from_rpc_error(error) from None
-    return _state_name(response.member.state)
+    member = response.member
+    return Progress(
+        _state_name(member.state),
+        max(0, member.approvals_needed - len(member.approved_by)),
+    )
 
 
 async def await_decision(
