@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from adapters.platforms import scenario
 from gateway.cli.demo.regions import NINGBO, Brings
+from gateway.cli.demo.rotation import Rotation
 from gateway.cli.demo.scene import seen_in
 from gateway.cli.demo.waiting import until_found
 from gateway.codes import DocumentType, parse_document
@@ -18,7 +19,7 @@ from gateway.issuer.calling import IssuerClient, load_profile
 from gateway.issuer.setup import CLIENTS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
     from datetime import timedelta
 
     from gateway.cli.demo.federation import Federation
@@ -47,6 +48,8 @@ class Cast:
         self.federation = federation
         self.province = province
         self.notes: dict[str, str] = {}
+        self._beside: asyncio.Task[None] | None = None
+        self._rotation: asyncio.Task[Rotation]
         self._stack = contextlib.AsyncExitStack()
         self._checkpoints: dict[str, Checkpoint] = {}
         self._desks: dict[str, IssuerClient] = {}
@@ -74,6 +77,8 @@ class Cast:
             refreshes = [checkpoint.refresh() for checkpoint in cast._checkpoints.values()]
             async with asyncio.timeout(_FEED_SECONDS):
                 await asyncio.gather(*refreshes)
+            cast._rotation = asyncio.create_task(cast._rehearse())
+            stack.callback(cast._rotation.cancel)
             yield cast
 
     def at(self, region: Region) -> Checkpoint:
@@ -91,6 +96,33 @@ class Cast:
                 await gate.refresh()
             self._checkpoints[NINGBO.region] = gate
         return self.at(NINGBO)
+
+    @property
+    def gates(self) -> int:
+        """How many checkpoints of the national hub are open."""
+        return sum(region.gate is not None for region in self.federation.regions)
+
+    async def rotation(self) -> Rotation:
+        """Hangzhou's engineer, who shows the key to come to every checkpoint first."""
+        return await self._rotation
+
+    def play_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something while the next acts are played, until :meth:`end_beside`."""
+        self._beside = asyncio.create_task(work)
+        self._stack.push_async_callback(self.end_beside)
+
+    async def end_beside(self) -> None:
+        """End what is done beside the acts; what it failed with is raised."""
+        if self._beside is not None:
+            self._beside.cancel()
+            beside, self._beside = self._beside, None
+            with contextlib.suppress(asyncio.CancelledError):
+                await beside
+
+    async def _rehearse(self) -> Rotation:
+        rotation = Rotation(self.federation)
+        await rotation.rehearse()
+        return rotation
 
     def desk(self, name: str) -> IssuerClient:
         """A client of the national issuer."""
