@@ -265,6 +265,8 @@ class Hub:
             clock=self._clock,
         )
         parts = make_trust_parts(self.registry, self.feed, self.store, self.readers)
+        stack.push_async_callback(parts.sharing.close)
+        await _background(stack, parts.sharing.run())
         registry_service = RegistryService(
             self.registry,
             access,
@@ -283,6 +285,7 @@ class Hub:
             status_lists=self.status_lists,
             access=access,
             readers=self.readers,
+            sharing=parts.sharing,
         )
         server.add_handler(FEED_SERVICE, feed_handler(feed_service))
         server.add(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.hub.access import AccessControl
     from gateway.hub.feed_watch import ServedFeed, Watcher
+    from gateway.hub.reader_sharing import ReaderSharing
     from gateway.hub.readers import Readers
     from gateway.hub.status_lists import StatusLists
 
@@ -50,6 +51,7 @@ class FeedService:
         status_lists: the base lists of the regions.
         access: verifies the tokens of those who acknowledge.
         readers: remembers what they say.
+        sharing: tells it to the other processes.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class FeedService:
         status_lists: StatusLists,
         access: AccessControl,
         readers: Readers,
+        sharing: ReaderSharing,
     ) -> None:
         self._own = own
         self._feeds = feeds
         self._status_lists = status_lists
         self._access = access
         self._readers = readers
+        self._sharing = sharing
         # The newest head of each feed, serialised: as many as there are feeds.
         self._heads: dict[str, tuple[str, bytes]] = {}
 
@@ -133,6 +137,8 @@ class FeedService:
         hub = "" if request.hub == self._own else request.hub
         self._feed(hub)
         self._readers.acknowledge(access.caller, hub, request.sequence, request.rehearsals)
+        if request.rehearsals:
+            await self._sharing.written()
         return pb.AcknowledgeResponse()
 
     def _feed(self, hub: str) -> ServedFeed:

@@ -1,18 +1,22 @@
 """Readers of the feed as far as they speak: how far they are, what they tried.
 
 In memory and bounded; nothing depends on it but what operators and owners see.
-A restart forgets it, and every reader tells it again within one acknowledgement.
+What readers told the other processes of the hub comes in through the store
+(:mod:`gateway.hub.reader_sharing`), which also takes from here what is new.
 Names are URNs of members; no question and no answer is known here.
 """
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from gateway.store import AnswerRow, ReaderRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, timedelta
 
 MAX_READERS: Final = 20_000
@@ -20,6 +24,14 @@ MAX_READERS: Final = 20_000
 
 MAX_REHEARSALS: Final = 64
 """Rehearsals whose answers are remembered; the oldest goes first."""
+
+MAX_SEQUENCE: Final = 2**63 - 1
+"""The highest number that a store can hold; no feed comes near it."""
+
+_REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,19 @@ class RehearsalAnswer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What other processes do not know yet.
+
+    Attributes:
+        readers: by hub and reader.
+        answers: by rehearsal and reader.
+    """
+
+    readers: dict[tuple[str, str], ReaderRow]
+    answers: dict[tuple[str, str], AnswerRow]
+
+
 class Readers:
     """See the module.
 
@@ -69,6 +94,9 @@ class Readers:
         self._clock = clock
         self._readers: OrderedDict[tuple[str, str], Reader] = OrderedDict()
         self._answers: OrderedDict[str, dict[str, str]] = OrderedDict()
+        self._news = News({}, {})
+        self.on_news: Callable[[], None] = lambda: None
+        """Called when there is something that other processes do not know."""
 
     def acknowledge(
         self, caller: str, hub: str, sequence: int, results: Iterable[RehearsalAnswer] = ()
@@ -81,17 +109,54 @@ class Readers:
             sequence: the newest entry it holds.
             results: rehearsals it took part in; those nobody began are ignored.
         """
-        key = (hub, caller)
-        self._readers[key] = Reader(caller, sequence, self._clock())
-        self._readers.move_to_end(key)
-        while len(self._readers) > MAX_READERS:
-            self._readers.popitem(last=False)
+        now, sequence = self._clock(), min(sequence, MAX_SEQUENCE)
+        self._hold(hub, Reader(caller, sequence, now))
+        _put(self._news.readers, (hub, caller), ReaderRow(hub, caller, sequence, now))
         for result in results:
             if result.rehearsal not in self._answers and self.is_live(result.rehearsal):
                 self.expect(result.rehearsal)
             answers = self._answers.get(result.rehearsal)
             if answers is not None and (caller in answers or len(answers) < MAX_READERS):
-                answers[caller] = "" if result.verified else result.reason or "UNKNOWN"
+                reason = "" if result.verified else _reason(result.reason)
+                answers[caller] = reason
+                key = (result.rehearsal, caller)
+                _put(self._news.answers, key, AnswerRow(result.rehearsal, caller, reason, now))
+        self.on_news()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something waits to be written."""
+        return bool(self._news.readers or self._news.answers)
+
+    def take_news(self) -> News:
+        """Hand over what was said since the last time, to be written."""
+        news, self._news = self._news, News({}, {})
+        return news
+
+    def put_back(self, news: News) -> None:
+        """Take back what could not be written; what was said since stands."""
+        self._news = News(news.readers | self._news.readers, news.answers | self._news.answers)
+
+    def learn(self, rows: Iterable[ReaderRow]) -> None:
+        """Take in what readers told other processes; the later word stands."""
+        for row in rows:
+            known = self._readers.get((row.hub, row.urn))
+            if known is None or row.seen_at > known.seen_at:
+                self._hold(row.hub, Reader(row.urn, row.sequence, row.seen_at))
+
+    def learn_answers(self, rehearsal: str, answers: Mapping[str, str]) -> None:
+        """Take in what readers told other processes of a rehearsal that is under way."""
+        self.expect(rehearsal)
+        unwritten = {urn for name, urn in self._news.answers if name == rehearsal}
+        held = self._answers[rehearsal]
+        held.update({urn: reason for urn, reason in answers.items() if urn not in unwritten})
+
+    def _hold(self, hub: str, reader: Reader) -> None:
+        key = (hub, reader.urn)
+        self._readers[key] = reader
+        self._readers.move_to_end(key)
+        while len(self._readers) > MAX_READERS:
+            self._readers.popitem(last=False)
 
     def expect(self, rehearsal: str) -> None:
         """Remember answers to a rehearsal from here on."""
@@ -119,3 +184,16 @@ class Readers:
             if of == hub and (since is None or reader.seen_at >= since)
         ]
         return tuple(sorted(found, key=lambda reader: (reader.sequence, reader.urn)))
+
+
+def _reason(text: str) -> str:
+    """An upper-snake word; whatever else a reader says is not passed on."""
+    return text if _REASON.fullmatch(text) else "UNKNOWN"
+
+
+def _put(news: dict[K, V], key: K, value: V) -> None:
+    """Remember for the others, within bounds also while the store is away."""
+    news.pop(key, None)
+    news[key] = value
+    while len(news) > MAX_READERS:
+        news.pop(next(iter(news)))

@@ -106,6 +106,17 @@ class Rehearsals:
         sequence = await self._registry.announce(changes, action="rehearse", subject=urn, by=urn)
         return rehearsal_id, sequence
 
+    def check(self, rehearsal_id: str, *, asked_by: str | None = None) -> Rehearsal:
+        """Return a rehearsal that is under way, to who may see it.
+
+        Raises:
+            RegistryError: NOT_FOUND.
+        """
+        rehearsal = self._live(rehearsal_id)
+        if rehearsal is None or asked_by not in (None, rehearsal.issuer):
+            raise RegistryError("no such rehearsal is under way", code="NOT_FOUND")
+        return rehearsal
+
     def result(self, rehearsal_id: str, *, asked_by: str | None = None) -> RehearsalResult:
         """Tell what readers said so far.
 
@@ -116,9 +127,7 @@ class Rehearsals:
         Raises:
             RegistryError: NOT_FOUND.
         """
-        rehearsal = self._live(rehearsal_id)
-        if rehearsal is None or asked_by not in (None, rehearsal.issuer):
-            raise RegistryError("no such rehearsal is under way", code="NOT_FOUND")
+        rehearsal = self.check(rehearsal_id, asked_by=asked_by)
         answers = self._readers.answers(rehearsal_id)
         since = rehearsal.entry.issued_at - NAMED_WITHIN
         named = {reader.urn for reader in self._readers.standing() if reader.seen_at >= since}

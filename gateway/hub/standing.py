@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -13,6 +12,7 @@ import structlog
 from gateway.codes.schemes import load_scheme
 from gateway.errors import HutongError, TrustError
 from gateway.hub.errors import RegistryError
+from gateway.hub.reader_sharing import KEEP
 from gateway.trust import StatementKind
 from gateway.trust.errors import StatementError
 from gateway.trust.findings import FindingName, finding, in_order
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 MAX_READERS_SHOWN: Final = 100
 """As ``hutong.v1.GetStandingResponse.readers``."""
 
-SPOKE_WITHIN: Final = timedelta(days=1)
-"""Readers that were silent longer are not counted as slow: they are gone."""
-
 REACH_SECONDS: Final = 3.0
 """Longest the linter tries an endpoint: TCP and TLS."""
 
@@ -57,7 +54,7 @@ class Standing:
         member: the member.
         keys: its keys, history included, those that wait for their proof last.
         findings: what the linter finds in what it has published; errors first.
-        readers: those that spoke within a day, the slowest first, at most 100.
+        readers: those that spoke within an hour, the slowest first, at most 100.
     """
 
     member: Member
@@ -109,7 +106,7 @@ class Standings:
             member=member,
             keys=(*member.body.keys, *prepared_keys(member, waiting, now)),
             findings=findings,
-            readers=self._readers.standing(within=SPOKE_WITHIN)[:MAX_READERS_SHOWN],
+            readers=self._readers.standing(within=KEEP)[:MAX_READERS_SHOWN],
         )
 
     async def lint(self, urn: str, token: str, *, reach: bool) -> tuple[Finding, ...]:

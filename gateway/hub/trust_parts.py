@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.hub.distrusting import Distrusting
 from gateway.hub.notices import Notices
+from gateway.hub.reader_sharing import ReaderSharing
 from gateway.hub.rehearsals import Rehearsals
 from gateway.hub.standing import Standings
 
@@ -26,6 +27,7 @@ class TrustParts:
         rehearsals: rehearsals and what readers say of them.
         standings: how members stand, and the linter.
         notices: tells of expiries ahead of them; to be run in the background.
+        sharing: what readers told the other processes; to be run in the background.
         store: the audit.
         feed: the feed in memory.
     """
@@ -34,6 +36,7 @@ class TrustParts:
     rehearsals: Rehearsals
     standings: Standings
     notices: Notices
+    sharing: ReaderSharing
     store: Store
     feed: HubFeed
 
@@ -46,12 +49,14 @@ def make_trust_parts(
     readers.is_live = lambda rehearsal: any(
         held.rehearsal_id == rehearsal for held in feed.bundle.rehearsals()
     )
+    sharing = ReaderSharing(readers, store, lambda: feed.watchers, registry.now)
     rehearsals = Rehearsals(registry, feed, readers)
     return TrustParts(
         distrusting=Distrusting(registry, feed, store),
         rehearsals=rehearsals,
         standings=Standings(registry, feed, store, readers),
         notices=Notices(registry, feed, rehearsals),
+        sharing=sharing,
         store=store,
         feed=feed,
     )

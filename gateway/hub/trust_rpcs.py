@@ -95,9 +95,11 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
     ) -> pb.RehearseResponse:
         """Begin a rehearsal."""
         access, _ = self._access.require(context, PUBLISH_SCOPE)
+        sharing = self._parts.sharing
+        await sharing.refresh()
         rehearsal, sequence = await self._parts.rehearsals.begin(access.caller, request.statement)
         return pb.RehearseResponse(
-            rehearsal=rehearsal, sequence=sequence, connected=self._parts.feed.watchers
+            rehearsal=rehearsal, sequence=sequence, connected=sharing.watchers
         )
 
     async def GetRehearsal(  # noqa: N802  the name of the RPC
@@ -105,9 +107,11 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
     ) -> pb.GetRehearsalResponse:
         """Tell what the edges said so far."""
         caller, is_operator = self._actor(context, READ_SCOPE)
-        result = self._parts.rehearsals.result(
-            request.rehearsal, asked_by=None if is_operator else caller
-        )
+        asked_by = None if is_operator else caller
+        self._parts.rehearsals.check(request.rehearsal, asked_by=asked_by)
+        # Half of the readers would look like all of them: without the store, no answer.
+        await self._parts.sharing.refresh(request.rehearsal)
+        result = self._parts.rehearsals.result(request.rehearsal, asked_by=asked_by)
         return pb.GetRehearsalResponse(
             connected=result.connected,
             verified=result.verified,
@@ -124,10 +128,11 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
         """Tell what a distrust would touch."""
         self._access.require(context, APPROVE_SCOPE)
         preview = await self._parts.distrusting.preview(rule_from_proto(request.rule))
+        await self._parts.sharing.refresh()
         return pb.PreviewDistrustResponse(
             attestations=preview.attestations or 0,
             counted=preview.attestations is not None,
-            edges_connected=preview.edges_connected,
+            edges_connected=self._parts.sharing.watchers,
             callers=preview.callers,
             published=preview.published,
         )
@@ -175,6 +180,7 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
         urn = request.urn or caller
         if not is_operator and urn != caller:
             raise RegistryError("no such member", code="NOT_FOUND")
+        await self._parts.sharing.refresh()
         standing = await self._parts.standings.standing(urn)
         now = self._registry.now()
         return pb.GetStandingResponse(
@@ -188,7 +194,7 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
                 )
                 for reader in standing.readers
             ],
-            readers_connected=self._parts.feed.watchers,
+            readers_connected=self._parts.sharing.watchers,
         )
 
     async def ListAudit(  # noqa: N802  the name of the RPC

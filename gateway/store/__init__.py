@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.database import SchemaAheadError, SchemaBehindError, StoreError
 from gateway.store.errors import StoreCorruptError
+from gateway.store.reader_rows import AnswerRow, ReaderRow
 from gateway.store.records import (
     AuditRow,
     ChallengeRow,
@@ -24,6 +25,7 @@ from gateway.store.store import Store
 from gateway.store.transaction import WriteTransaction
 
 __all__ = [
+    "AnswerRow",
     "AuditRow",
     "ChallengeRow",
     "EnrolmentRow",
@@ -31,6 +33,7 @@ __all__ = [
     "FeedStateRow",
     "Loaded",
     "MemberRow",
+    "ReaderRow",
     "SchemaAheadError",
     "SchemaBehindError",
     "StatementRow",

@@ -201,3 +201,33 @@ notices: Final = sa.Table(
     sa.Column("name", sa.String(256), primary_key=True),
     sa.Column("at", Seconds, nullable=False),
 )
+
+# How far each reader of a feed said it is, whichever hub process it said it to.
+readers: Final = sa.Table(
+    "readers",
+    metadata,
+    sa.Column("hub", sa.String(128), primary_key=True),
+    sa.Column("urn", sa.String(128), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", Seconds, nullable=False, index=True),
+    sa.Column("process", sa.String(32), nullable=False),
+)
+
+# What readers said of rehearsals; no reason: the reader would verify the new key.
+rehearsal_answers: Final = sa.Table(
+    "rehearsal_answers",
+    metadata,
+    sa.Column("rehearsal", sa.String(64), primary_key=True),
+    sa.Column("urn", sa.String(128), primary_key=True),
+    sa.Column("reason", sa.String(64), nullable=False),
+    sa.Column("seen_at", Seconds, nullable=False, index=True),
+)
+
+# The hub processes on this database, and how many readers watch the feed at each.
+processes: Final = sa.Table(
+    "processes",
+    metadata,
+    sa.Column("process", sa.String(32), primary_key=True),
+    sa.Column("watchers", sa.Integer, nullable=False),
+    sa.Column("seen_at", Seconds, nullable=False),
+)

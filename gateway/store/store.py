@@ -29,6 +29,7 @@ from gateway.database import WRITE_OPTION, StoreError, close_engine, create_engi
 from gateway.store import schema
 from gateway.store.ledger import proof_digest, read_audit
 from gateway.store.migrate import MIGRATIONS
+from gateway.store.reader_rows import ReaderRows
 from gateway.store.records import StatusListRow, UsageRow
 from gateway.store.transaction import (
     WriteTransaction,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from gateway.store.records import AuditRow, EnrolmentRow, Loaded, StatementRow
 
 
-class Store:
+class Store(ReaderRows):
     """One database; see the module."""
 
     def __init__(self, engine: AsyncEngine) -> None:

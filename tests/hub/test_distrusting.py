@@ -363,3 +363,15 @@ async def test_an_answer_may_come_to_a_process_that_did_not_begin(dsn: str) -> N
         await second.mirror.refresh()
         answered.readers.acknowledge(GATE, "", 2, [Answer(name, verified=True)])
         assert answered.parts.rehearsals.result(name).verified == 1
+        begun.readers.acknowledge("urn:here", "", 2, [Answer(name, verified=False, reason="no\0")])
+        # Each process knows the whole once the other has written.
+        await answered.parts.sharing.close()
+        await begun.parts.sharing.refresh(name)
+        whole = begun.parts.rehearsals.result(name)
+        assert (whole.connected, whole.verified) == (2, 1)
+        assert whole.failures == {"urn:here": "UNKNOWN"}
+        standing = await begun.parts.standings.standing(HANGZHOU)
+        assert [(reader.urn, reader.sequence) for reader in standing.readers] == [
+            ("urn:here", 2),
+            (GATE, 2),
+        ]
