@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from gateway.cli.hub_join import join_superior
+from gateway.cli.hub_members import COLOURS, STATES, print_members
 from gateway.cli.hub_pack import pack
+from gateway.cli.hub_trust import add_commands
 from gateway.cli.terminal import Exit, console, describe, fail, print_json, stderr
 from gateway.errors import HutongError
 
@@ -43,18 +42,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 Urn = Annotated[str, typer.Argument(help="URN of the member, as `hutong hub members` lists it.")]
 
 _DEFAULT_DIRECTORY = Path("hub")
-_MEDIUM = 100
-"""Columns from which the list of members also shows prefixes and times."""
-_WIDE = 130
-"""Columns from which it shows everything."""
-_PIPE = 240
-_STATES = ("challenged", "pending", "active", "suspended")
-_COLOURS = {
-    "ACTIVE": "green",
-    "PENDING": "yellow",
-    "CHALLENGED": "cyan",
-    "SUSPENDED": "red",
-}
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -218,7 +205,7 @@ def members(
     directory: Directory = _DEFAULT_DIRECTORY,
     operator: OperatorFile = None,
     state: Annotated[
-        str | None, typer.Option(help=f"Only members in this state: {', '.join(_STATES)}.")
+        str | None, typer.Option(help=f"Only members in this state: {', '.join(STATES)}.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -226,8 +213,8 @@ def members(
 
     Example: hutong hub members --state pending
     """
-    if state is not None and state.lower() not in _STATES:
-        raise typer.BadParameter(f"--state is one of {', '.join(_STATES)}")
+    if state is not None and state.lower() not in STATES:
+        raise typer.BadParameter(f"--state is one of {', '.join(STATES)}")
 
     async def ask(client: OperatorClient) -> list[MemberView]:
         return [member async for member in client.members(state)]
@@ -239,7 +226,7 @@ def members(
     if not found:
         stderr.print("No members." if state is None else f"No {state.lower()} members.")
         return
-    _print_members(found)
+    print_members(found)
 
 
 @app.command()
@@ -318,34 +305,7 @@ def anchor(
 
 app.command("pack")(pack)
 app.command("join-superior")(join_superior)
-
-
-def _print_members(found: list[MemberView]) -> None:
-    """Print as many columns as there is room for; a URN always stands on one line."""
-    # A pipe has no width of its own; whoever reads it later gets everything.
-    has_width = console.is_terminal or "COLUMNS" in os.environ
-    screen = console if has_width else Console(width=_PIPE)
-    table = Table()
-    table.add_column("member", no_wrap=True, overflow="ignore")
-    table.add_column("state", no_wrap=True)
-    table.add_column("name", overflow="fold")
-    if screen.width >= _MEDIUM:
-        table.add_column("prefixes")
-        table.add_column("changed (UTC)", no_wrap=True)
-    if screen.width >= _WIDE:
-        table.add_column("endpoint", no_wrap=True)
-    for member in found:
-        # Names are those the members gave themselves: text, never markup.
-        cells = [
-            Text(member.urn),
-            Text(member.state.lower(), style=_COLOURS.get(member.state, "default")),
-            Text(member.display_name),
-            Text(" ".join(member.prefixes)),
-            Text(f"{member.changed_at:%Y-%m-%d %H:%M}"),
-            Text(member.endpoint),
-        ]
-        table.add_row(*cells[: len(table.columns)])
-    screen.print(table)
+add_commands(app)
 
 
 def _show_change(changed: tuple[MemberView, int], *, as_json: bool) -> None:
@@ -353,7 +313,7 @@ def _show_change(changed: tuple[MemberView, int], *, as_json: bool) -> None:
     if as_json:
         print_json(member.to_json() | {"sequence": sequence})
         return
-    colour = _COLOURS.get(member.state, "default")
+    colour = COLOURS.get(member.state, "default")
     published = f", feed entry {sequence}" if sequence else ""
     console.print(
         f"{member.urn} is now [{colour}]{member.state.lower()}[/]{published}", soft_wrap=True

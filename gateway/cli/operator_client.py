@@ -61,6 +61,11 @@ class MemberView:
         endpoint: where its adapter listens; empty: it has none.
         key_ids: thumbprints of its keys.
         changed_at: when its state last changed.
+        approved_by: operators who approved it so far.
+        approvals_needed: operators who must.
+        report_digest: of the conformance report it brought; empty: none.
+        report_passed: checks of that report that passed.
+        report_failed: checks of it that failed.
     """
 
     urn: str
@@ -71,6 +76,11 @@ class MemberView:
     endpoint: str
     key_ids: tuple[str, ...]
     changed_at: datetime
+    approved_by: tuple[str, ...] = ()
+    approvals_needed: int = 0
+    report_digest: str = ""
+    report_passed: int = 0
+    report_failed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The members of one JSON object."""
@@ -83,6 +93,15 @@ class MemberView:
             "endpoint": self.endpoint,
             "key_ids": list(self.key_ids),
             "changed_at": self.changed_at.isoformat(),
+            "approved_by": list(self.approved_by),
+            "approvals_needed": self.approvals_needed,
+            "report": {
+                "digest": self.report_digest,
+                "passed": self.report_passed,
+                "failed": self.report_failed,
+            }
+            if self.report_digest
+            else None,
         }
 
 
@@ -135,7 +154,7 @@ class OperatorClient:
         )
         page_token = ""
         while True:
-            page = await _call(
+            page = await call(
                 self._registry.ListMembers(
                     registry_service_pb2.ListMembersRequest(
                         state=wanted, page_size=PAGE_SIZE, page_token=page_token
@@ -145,7 +164,7 @@ class OperatorClient:
                 )
             )
             for member in page.members:
-                yield _view(member)
+                yield member_view(member)
             page_token = page.next_page_token
             if not page_token:
                 return
@@ -168,14 +187,14 @@ class OperatorClient:
             known = [member async for member in self.members() if member.urn == urn]
             if known and key_id not in known[0].key_ids:
                 raise KeyMismatchError("no key of the member has this thumbprint")
-        changed = await _call(
+        changed = await call(
             self._registry.Approve(
                 registry_service_pb2.ApproveRequest(urn=urn),
                 metadata=await self._metadata(),
                 timeout=CALL_SECONDS,
             )
         )
-        return _view(changed.member), changed.sequence
+        return member_view(changed.member), changed.sequence
 
     async def suspend(self, urn: str, reason: str) -> tuple[MemberView, int]:
         """Suspend a member, or reject an enrolment.
@@ -186,14 +205,14 @@ class OperatorClient:
         Raises:
             HutongError: the hub refuses or cannot be reached.
         """
-        changed = await _call(
+        changed = await call(
             self._registry.Suspend(
                 registry_service_pb2.SuspendRequest(urn=urn, reason=reason),
                 metadata=await self._metadata(),
                 timeout=CALL_SECONDS,
             )
         )
-        return _view(changed.member), changed.sequence
+        return member_view(changed.member), changed.sequence
 
     async def pack(
         self, prefixes: Sequence[str], *, after: int, max_bytes: int, with_lists: bool
@@ -231,7 +250,7 @@ class OperatorClient:
         Raises:
             HutongError: the hub refuses or cannot be reached.
         """
-        health = await _call(
+        health = await call(
             health_pb2_grpc.HealthStub(self._channel).Check(
                 health_pb2.HealthCheckRequest(service="hutong.v1.ExchangeService"),
                 timeout=CALL_SECONDS,
@@ -252,7 +271,7 @@ class OperatorClient:
 
     async def _other_hubs(self, own: str) -> list[dict[str, Any]]:
         """Say whose feeds the hub passes on, and whether it reaches them now."""
-        listed = await _call(
+        listed = await call(
             self._feed.ListHubs(feed_service_pb2.ListHubsRequest(), timeout=CALL_SECONDS)
         )
         now = datetime.now(UTC)
@@ -294,14 +313,16 @@ class OperatorClient:
         return (("authorization", f"Bearer {await self._tokens.token(_SCOPE)}"),)
 
 
-async def _call(call: Awaitable[T]) -> T:
+async def call(calling: Awaitable[T]) -> T:
+    """Await a call; a refusal becomes an error of ours."""
     try:
-        return await call
+        return await calling
     except grpc.aio.AioRpcError as error:
         raise failure_from_rpc_error(error) from None
 
 
-def _view(member: registry_service_pb2.Member) -> MemberView:
+def member_view(member: registry_service_pb2.Member) -> MemberView:
+    """Read a member."""
     return MemberView(
         urn=member.urn,
         kind=_name_of(registry_service_pb2.MemberKind.items(), member.kind, "MEMBER_KIND_"),
@@ -311,6 +332,11 @@ def _view(member: registry_service_pb2.Member) -> MemberView:
         endpoint=member.endpoint,
         key_ids=tuple(member.key_ids),
         changed_at=member.changed_at.ToDatetime(tzinfo=UTC),
+        approved_by=tuple(member.approved_by),
+        approvals_needed=member.approvals_needed,
+        report_digest=member.report_digest,
+        report_passed=member.report_passed,
+        report_failed=member.report_failed,
     )
 
 

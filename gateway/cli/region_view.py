@@ -84,15 +84,18 @@ def print_standing(standing: Standing, now: datetime) -> None:
         Text.assemble((standing.urn, "bold"), ": ", (standing.state.lower(), colour)),
         soft_wrap=True,
     )
-    table = Table("use", "key", "state", "from (UTC)", "until (UTC)", "days left", "reason")
+    table = Table(box=None, pad_edge=False)
+    for column in ("use", "key", "state", "from (UTC)", "until (UTC)", "days"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("reason")
     for key in sorted(standing.keys, key=lambda one: (one.use, one.not_before)):
         state = key.state
         table.add_row(
             key.use,
             key.key_id[:_SHORT],
             Text(state.value if state else "?", style=_COLOURS.get(state, "") if state else ""),
-            f"{key.not_before:%Y-%m-%d %H:%M:%S}",
-            f"{key.not_after:%Y-%m-%d %H:%M:%S}" if key.not_after else "open",
+            f"{key.not_before:%Y-%m-%d %H:%M}",
+            f"{key.not_after:%Y-%m-%d %H:%M}" if key.not_after else "open",
             _days_left(key, standing.keys, now),
             Text(key.reason),
         )
@@ -212,7 +215,9 @@ def _print_timeline(one: Rotated) -> None:
     console.print(Text(f"{one.slot}{resumed}", style="bold"), soft_wrap=True)
     entry = f"feed entry {one.sequence}, " if one.sequence else ""
     table = Table(show_header=False, box=None)
-    table.add_row("now", f"{entry}key {one.key_id[:_SHORT]} is published")
+    table.add_row(
+        "before" if one.resumed else "now", f"{entry}key {one.key_id[:_SHORT]} is published"
+    )
     table.add_row(f"{one.begins:%Y-%m-%d %H:%M:%S} UTC", "it is used; running adapters take over")
     for key_id, end in one.retired:
         table.add_row(f"{end:%Y-%m-%d %H:%M:%S} UTC", f"key {key_id[:_SHORT]} is retired")
