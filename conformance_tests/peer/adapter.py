@@ -28,6 +28,7 @@ from hutong.v1 import (
 
 from conformance_tests import crypto
 from conformance_tests.attestations import attest, bound_to
+from conformance_tests.peer.adapter_changes import ReferenceChanges
 from conformance_tests.peer.common import (
     RefusedError,
     abort,
@@ -72,11 +73,14 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
     pseudonym_secret: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
     platform: ReferencePlatform = field(init=False)
     imports: ReferenceImports = field(init=False)
+    changes: ReferenceChanges = field(init=False)
     _seen: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.platform = ReferencePlatform(self.fault)
         self.imports = ReferenceImports(self.fault, self.authority)
+        self.changes = ReferenceChanges(self.fault, self.authority, self.attest_key)
+        self.platform.on_turn = self.changes.turn
 
     def write_profile(self, folder: Path, target: str) -> Path:
         """Write what the suite needs to test this peer; return the profile's path."""
@@ -96,7 +100,7 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
             "people": people,
             "import": self.imports.profile(folder, self.platform.url),
             "capabilities": [
-                *("stream", "document", "import", "import.answers", *_IMPORTS),
+                *("stream", "document", "changes", "import", "import.answers", *_IMPORTS),
                 *(f"person.{name}" for name in people),
             ],
         }
@@ -117,6 +121,7 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
             schemes=[SCHEME],
             sealing_key_ids=keys,
             imports=self.fault != "import-denied-in-describe",
+            watches=self.fault != "watch-denied-in-describe",
         )
         response.now.GetCurrentTime()
         return response
@@ -187,19 +192,21 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
         request: adapter_service_pb2.WatchChangesRequest,
         context: _Context,
     ) -> AsyncIterator[adapter_service_pb2.WatchChangesResponse]:
-        """Refuse: Describe says that no changes are pushed."""
-        frames: tuple[adapter_service_pb2.WatchChangesResponse, ...] = ()
-        for frame in frames:
+        """Push what is revoked."""
+        async for frame in self.changes.frames(request.heartbeat_seconds):
             yield frame
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
 
     async def CountLive(  # noqa: N802 - the service's own name
         self,
         request: adapter_service_pb2.CountLiveRequest,
         context: _Context,
     ) -> adapter_service_pb2.CountLiveResponse:
-        """Refuse: nothing that it gives outlives an online answer."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        """Count what a rule would touch."""
+        try:
+            counted = self.changes.count(request.rule)
+        except RefusedError as error:
+            await abort(context, error)
+        return adapter_service_pb2.CountLiveResponse(attestations=counted)
 
     # -- authorise --------------------------------------------------------------
 
@@ -295,6 +302,8 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
             "use": use.lower(),
             "code": code,
         }
+        if use == "CARRIED":
+            claims |= self.changes.allot(owner, now, now + life)
         if use == "ONLINE" or self.fault == "carried-bears-nonce":
             other = self.fault == "nonce-not-repeated"
             claims["nonce"] = crypto.b64(os.urandom(16) if other else question.nonce)

@@ -19,7 +19,7 @@ from aiohttp import web
 from conformance_tests.attestations import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 SCHEME = "reference@1"
 DIVISION = "110000"
@@ -68,6 +68,7 @@ PEOPLE: dict[str, tuple[int, tuple[Record, ...]]] = {
     "must-update": (1013, ()),
     "pending": (1014, ()),
     "foreign-record": (1015, (Record("绿码", issued_by="310000"),)),
+    "turned": (1016, (Record("绿码"),)),
 }
 """Story: serial and records; who has none is told apart by the platform's own code."""
 
@@ -92,6 +93,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     "date-without-zone": {"assessed_at": COMPUTED_SECONDS},
     "proxy": {"level": "GREEN", "acting": "restricted"},
     "unanswered": {"declarations": {"risk_area": "NO"}},
+    "turned": {"bystander": "green"},
 }
 """What the profile says of a person beside the presentation."""
 
@@ -104,11 +106,14 @@ class ReferencePlatform:
         fault: the deliberate fault; empty for none.
         mood: what ails the platform; empty for nothing.
         url: of the door that switches the mood; empty: it is not open.
+        on_turn: called with the number of who is turned, and the state; none: green again.
     """
 
     fault: str = ""
     mood: str = ""
     url: str = ""
+    on_turn: Callable[[str, str | None], None] = lambda _number, _state: None
+    _turned: dict[str, str] = field(default_factory=dict)
     _stories: dict[str, str] = field(
         default_factory=lambda: {_number(serial): name for name, (serial, _) in PEOPLE.items()}
     )
@@ -119,6 +124,7 @@ class ReferencePlatform:
         app = web.Application()
         app.router.add_put("/mood", self._switch)
         app.router.add_delete("/mood", self._calm)
+        app.router.add_put("/turned", self._turn)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -136,6 +142,15 @@ class ReferencePlatform:
         self.mood = ""
         return web.Response()
 
+    async def _turn(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        number, state = _number(PEOPLE[body["person"]][0]), body["state"]
+        self._turned.pop(number, None)
+        if state is not None:
+            self._turned[number] = state
+        self.on_turn(number, state)
+        return web.Response()
+
     def people(self) -> dict[str, dict[str, Any]]:
         """The ``people`` of the profile."""
         found: dict[str, dict[str, Any]] = {"unknown": {"document": {"type": 10, "number": NOBODY}}}
@@ -147,6 +162,11 @@ class ReferencePlatform:
                     "arrange": {"method": "PUT", "url": self.url, "json": {"mood": mood}},
                     "restore": {"method": "DELETE", "url": self.url},
                 }
+            door = self.url.removesuffix("mood") + "turned"
+            found["turned"] |= {
+                word: {"method": "PUT", "url": door, "json": {"person": "turned", "state": state}}
+                for word, state in (("arrange", "红码"), ("restore", None))
+            }
         for name, declared in DECLARED.items():
             found[name] |= declared
         return found
@@ -163,6 +183,8 @@ class ReferencePlatform:
             fault = f"{story}-becomes-green"
             return number, self._unless(fault, _CODES[story])
         records = PEOPLE[story][1]
+        if number in self._turned:
+            records = (Record(self._turned[number]),)
         owner = records[0].applied_by
         if owner and self.fault == "proxy-record-answered":
             return self.ask(owner)

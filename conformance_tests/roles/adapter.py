@@ -15,6 +15,7 @@ from conformance_tests.model import Case, CheckFailedError, Observed, Untestable
 from conformance_tests.roles import calls
 from conformance_tests.roles.arranging import arranged
 from conformance_tests.roles.asking import Asker, Sealed, reason_name
+from conformance_tests.roles.changes import Changes
 from conformance_tests.roles.importing import Importing
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class AdapterBench:
         self._profile = profile
         self._asker = Asker(profile)
         self._importing = Importing(profile, self._asker)
+        self._changes = Changes(profile, self._asker)
 
     async def __aenter__(self) -> Self:
         """Connect, and serve the feed where the profile asks for it."""
@@ -77,6 +79,8 @@ class AdapterBench:
         """Play a named scenario."""
         if name.startswith("import_"):
             return await self._importing.scenario(name)
+        if name.startswith(("changes_", "count_")):
+            return await self._changes.scenario(name)
         scenarios = {
             "describe": self._describe,
             "replay": self._replay,

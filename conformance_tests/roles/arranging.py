@@ -5,6 +5,11 @@ answers garbage. A person of the profile may say how to bring that about, as one
 request, and how to undo it::
 
     people:
+      turned:                       # green; capability `changes`
+        document: {type: 10, number: "…"}
+        bystander: green            # somebody else who is green, and stays so
+        arrange: {…}                # turns them to another level
+        restore: {…}
       slow-platform:
         document: {type: 10, number: "…"}
         arrange: {method: PUT, url: "http://127.0.0.1:8331/admin/faults",

@@ -133,8 +133,12 @@ class Asker:
         """The metadata of a call."""
         return (("hutong-grant", self.grant(plan)),) if plan.grant_present else ()
 
-    def seal(self, plan: AdapterPlan, *, item: int = 0) -> Sealed:
-        """Seal the question of a plan."""
+    @property
+    def attest_keys(self) -> dict[str, Any]:
+        """The adapter's attestation keys by key id."""
+        return dict(self._attest)
+
+    def _question(self, plan: AdapterPlan) -> exchange_pb2.Question:
         person = self.person(plan.person)
         use = exchange_pb2.AttestationUse.Value(f"ATTESTATION_USE_{plan.question_use}")
         question = exchange_pb2.Question(nonce=os.urandom(16), use=use)
@@ -142,11 +146,15 @@ class Asker:
             set_document(question.document, person["document"])
         else:
             question.qr_text = str(person["qr_text"])
+        return question
+
+    def seal(self, plan: AdapterPlan, *, item: int = 0, questions: int = 1) -> Sealed:
+        """Seal the question of a plan, or the same several times with a nonce each."""
         batch = exchange_pb2.QuestionBatch(
             reply_key=os.urandom(32),
             asked_at=seconds_ago(plan.question_asked_seconds_ago),
             audience=plan.question_audience,
-            questions=[question],
+            questions=[self._question(plan) for _ in range(questions)],
         )
         purpose = plan.question_purpose.removeprefix("PURPOSE_")
         binding = crypto.Binding(self.authority, plan.binding_caller, purpose)

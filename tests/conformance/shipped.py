@@ -27,12 +27,16 @@ from adapters.sdk import (
     open_connector,
 )
 from adapters.sdk.city import load_city
+from adapters.sdk.connectors import change_feed_path
+from adapters.sdk.issued import StatusSettings
 from adapters.sdk.replica import HubReplica, ReplicaSettings
+from adapters.sdk.watching import CALL_SECONDS, PlatformChanges
 from conformance_tests import crypto
 from conformance_tests.peer.common import private_members, write_json
 from gateway.attestation import public_sealing_jwk
 from gateway.attestation.keys import public_jwk
 from gateway.codes.divisions import region_urn
+from gateway.codes.levels import Level
 from gateway.trust.anchor import parse_anchor
 from gateway.wire.server import ServerSettings
 
@@ -111,6 +115,10 @@ def people_of(city: AnyCity, admin_url: str = "http://127.0.0.1:1") -> dict[str,
     if "proxy" in people:
         people["proxy"] |= {"level": "GREEN", "acting": "green"}
     sound = people.get("green") or people["evidence-only"]
+    bystander = beside(city)
+    if "document" in sound and bystander is not None:
+        people["beside"] = bystander
+        people["turned"] = sound | {"bystander": "beside"} | turned(city, admin_url)
     for name, fault in FAULTS.items():
         people[name] = sound | arranged(admin_url, fault)
     return people
@@ -155,6 +163,43 @@ def assessed(city: AnyCity, story: str) -> dict[str, int]:
     (record,) = city.records_of(person)
     moment: datetime = getattr(record, ASSESSED.get(city.city, "assessed_at"))
     return {"assessed_at": int(moment.timestamp())}
+
+
+def beside(city: AnyCity) -> dict[str, Any] | None:
+    """Somebody else who is green; None: the population has nobody among the first."""
+    first = [each.state for each in city.records_of(_green(city))] if _has_green(city) else []
+    for person in map(city.population.person, range(100, 300)):
+        if first and [record.state for record in city.records_of(person)] == first:
+            return {"document": {"type": 10, "number": person.number}}
+    return None
+
+
+def turned(city: AnyCity, admin_url: str) -> dict[str, Any]:
+    """How the green person is turned, and back."""
+    version = city.table.version_at(city.clock())
+    rules = load_city(SCHEMES_FOLDER / city.city).version_at(city.clock()).states
+    state = next(
+        name
+        for name, rule in rules.items()
+        if rule.level in {Level.RED, Level.RESTRICTED, Level.YELLOW} and version.state(name)
+    )
+    door = {
+        "method": "POST",
+        "url": f"{admin_url}/admin/people",
+        "headers": {"authorization": f"Bearer {ADMIN_TOKEN}"},
+    }
+    return {
+        word: {**door, "json": {"person": "green", "state": value}}
+        for word, value in (("arrange", state), ("restore", None))
+    }
+
+
+def _has_green(city: AnyCity) -> bool:
+    return "green" in city.scenarios()
+
+
+def _green(city: AnyCity) -> Any:
+    return city.population.find(city.scenarios()["green"].document_number)
 
 
 def arranged(admin_url: str, fault: str) -> dict[str, Any]:
@@ -206,6 +251,14 @@ async def shipped_city(name: str, folder: Path) -> AsyncIterator[Path]:
         settings = UpstreamSettings(
             url=running.base_url, timeout_seconds=PLATFORM_SECONDS, breaker_failures=1000
         )
+        door = open_connector(
+            scheme,
+            upstream=Upstream(UpstreamSettings(url=running.base_url, timeout_seconds=CALL_SECONDS)),
+            secrets=CREDENTIALS[name],
+            now=lambda: start,
+        )
+        path = change_feed_path(scheme)
+        assert path is not None
         replica = ReplicaSettings(target=feed, path=folder / "feed.replica", unsafe_insecure=True)
         adapter = AdapterServer(
             AdapterParts(
@@ -220,6 +273,8 @@ async def shipped_city(name: str, folder: Path) -> AsyncIterator[Path]:
                 anchor=anchor,
                 clock=lambda: start,
                 server=ServerSettings(unsafe_insecure=True, drain_seconds=1),
+                status=StatusSettings(entries=4096),
+                changes=PlatformChanges(door, path, scheme, clock=lambda: start),
                 replica=HubReplica(anchor, replica, clock=lambda: start) if offers_import else None,
             )
         )
@@ -254,7 +309,7 @@ async def shipped_city(name: str, folder: Path) -> AsyncIterator[Path]:
 def capabilities(city: AnyCity, scheme: Scheme, now: datetime) -> list[str]:
     """What a city's profile declares."""
     people = people_of(city)
-    declared = ["stream", *(f"person.{name}" for name in people)]
+    declared = ["stream", "changes", *(f"person.{name}" for name in people)]
     if city.table.documents and "green" in people:
         declared.append("document")
     if scheme.version_at(now).import_rule is not None:
