@@ -158,6 +158,12 @@ class Attestation:
     serial: int | None = None
     _claims: Claims | None = field(default=None, init=False, repr=False, compare=False)
 
+    @property
+    def claims(self) -> Claims:
+        """The claim set as it stands in the token, or as it would be written."""
+        claims = self._claims
+        return _claims_of(self) if claims is None else claims
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
@@ -228,27 +234,11 @@ def claims_to_json(attestation: Attestation) -> bytes:
     # Without a zone the machine's own would be read into it.
     if issued.tzinfo is None or begins.tzinfo is None or ends.tzinfo is None:
         raise _invalid("every time needs a zone")
-    nonce, bound, code = attestation.nonce, attestation.bound, attestation.code
-    status, serial = attestation.status, attestation.serial
-    iat = to_seconds(issued)
-    claims = Claims(
-        attestation.issuer,
-        attestation.audience,
-        iat,
-        iat if begins is issued else to_seconds(begins),
-        to_seconds(ends),
-        attestation.token_id,
-        attestation.subject,
-        write_code(code),
-        attestation.use,
-        UNSET if nonce is None else base64url.encode(nonce),
-        UNSET if bound is None else base64url.encode(bound),
-        UNSET if status is None else StatusClaim(StatusListClaim(status.index, status.uri)),
-        UNSET if serial is None else serial,
-    )
+    claims = _claims_of(attestation)
+    code, status, serial = attestation.code, attestation.status, attestation.serial
     # A struct is not checked when it is built, only when it is read. The code has
     # checked itself, so the frame and the ends of the reports are left.
-    if iat < 0:
+    if claims.iat < 0:
         raise _invalid("iat lies before the epoch")
     if status is not None and not 0 <= status.index <= MAX_STATUS_INDEX:
         raise _invalid("status is out of bounds")
@@ -264,6 +254,29 @@ def claims_to_json(attestation: Attestation) -> bytes:
         return _encode(claims)
     except ValueError:
         raise _invalid("a text is not Unicode") from None
+
+
+def _claims_of(attestation: Attestation) -> Claims:
+    """Writes the claims, held against nothing."""
+    issued, begins = attestation.issued_at, attestation.not_before
+    nonce, bound = attestation.nonce, attestation.bound
+    status, serial = attestation.status, attestation.serial
+    iat = to_seconds(issued)
+    return Claims(
+        attestation.issuer,
+        attestation.audience,
+        iat,
+        iat if begins is issued else to_seconds(begins),
+        to_seconds(attestation.expires_at),
+        attestation.token_id,
+        attestation.subject,
+        write_code(attestation.code),
+        attestation.use,
+        UNSET if nonce is None else base64url.encode(nonce),
+        UNSET if bound is None else base64url.encode(bound),
+        UNSET if status is None else StatusClaim(StatusListClaim(status.index, status.uri)),
+        UNSET if serial is None else serial,
+    )
 
 
 def parse_claims(payload: bytes) -> Attestation:

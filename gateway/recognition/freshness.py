@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.recognition import reasons as catalogue
 
@@ -163,6 +163,42 @@ class Findings:
 
 _NO_STEPS: Final = Steps()
 _NO_FRESHNESS: Final = Freshness()
+
+
+class QuietAges(NamedTuple):
+    """The greatest age of each subject, in seconds, at which no step is taken."""
+
+    trust: int
+    policy: int
+    status: int
+
+    def cover(self, ages: Ages, *, needs_status: bool) -> bool:
+        """Whether there is nothing to say, so that :func:`judge_ages` need not be asked."""
+        status = ages.status_seconds
+        return (
+            _is_quiet(ages.trust_seconds, self.trust)
+            and _is_quiet(ages.policy_seconds, self.policy)
+            and (_is_quiet(status, self.status) or (status is None and not needs_status))
+        )
+
+
+def quiet_ages(limits: AgeLimits, freshness: Freshness | None) -> QuietAges:
+    """The first limit of each subject, whatever it leads to."""
+    steps = freshness or _NO_FRESHNESS
+    given = (steps.trust, steps.policy, steps.status)
+    otherwise = (limits.trust, limits.policy, limits.trust)
+    return QuietAges(*map(_first_limit, given, otherwise))
+
+
+def _first_limit(steps: Steps | None, otherwise: int) -> int:
+    given = steps or _NO_STEPS
+    refer = otherwise if given.refer is None else given.refer
+    limits = (given.warn, refer, given.refuse)
+    return min(hours for hours in limits if hours is not None) * 3600
+
+
+def _is_quiet(age: int | None, longest: int) -> bool:
+    return age is not None and -CLOCK_LEEWAY_SECONDS <= age <= longest
 
 
 def judge_ages(

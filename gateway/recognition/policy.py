@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.codes.divisions import DivisionError, parse_division
 from gateway.codes.levels import Level, Outcome
 from gateway.codes.yamldoc import Problem
-from gateway.recognition.freshness import MAX_REPLAY_MINUTES
+from gateway.recognition.conditions import conditions_of
+from gateway.recognition.freshness import MAX_REPLAY_MINUTES, quiet_ages
 from gateway.recognition.rules import PolicyError, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from gateway.recognition.freshness import Freshness, Replay
+    from gateway.recognition.conditions import Conditions
+    from gateway.recognition.freshness import Freshness, QuietAges, Replay
     from gateway.recognition.reasons import Words
 
 MAX_RULES: Final = 200
@@ -83,9 +85,10 @@ class Policy:
     rules: tuple[Rule, ...]
     freshness: Freshness | None = None
     replay: Replay | None = None
-    _by_subject: Mapping[Level | Outcome | None, tuple[Rule, ...]] = field(
+    _by_subject: Mapping[Level | Outcome | None, tuple[tuple[Rule, Conditions], ...]] = field(
         init=False, repr=False, compare=False
     )
+    _quiet_ages: QuietAges = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Decisions are made for every traveller: only the rules that may be about
@@ -94,10 +97,15 @@ class Policy:
             self,
             "_by_subject",
             {
-                subject: tuple(rule for rule in self.rules if rule.match.may_be_about(subject))
+                subject: tuple(
+                    (rule, conditions_of(rule.match))
+                    for rule in self.rules
+                    if rule.match.may_be_about(subject)
+                )
                 for subject in (*Level, *Outcome, None)
             },
         )
+        object.__setattr__(self, "_quiet_ages", quiet_ages(self.ages, self.freshness))
         problems = []
         found = POLICY_ID.fullmatch(self.id)
         if found is None or found[1] != self.region:
@@ -138,9 +146,17 @@ class Policy:
         if problems:
             raise PolicyError(problems)
 
-    def rules_about(self, subject: Level | Outcome | None) -> tuple[Rule, ...]:
-        """The rules, in order, that may be about a level, an outcome, or a refusal (None)."""
+    def rules_about(self, subject: Level | Outcome | None) -> tuple[tuple[Rule, Conditions], ...]:
+        """The rules that may be about a level, an outcome, or a refusal (None).
+
+        In order, each with its conditions ready to be held against a case.
+        """
         return self._by_subject[subject]
+
+    @property
+    def quiet_ages(self) -> QuietAges:
+        """Up to which ages nothing is to be said of them."""
+        return self._quiet_ages
 
     def in_force(self, moment: datetime) -> bool:
         """Whether the policy is in force at a moment."""

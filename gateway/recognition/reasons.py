@@ -267,12 +267,18 @@ AGE_REASONS: Final = {
 }
 
 
-_BY_LEVEL: Final = {code.removeprefix("LEVEL_"): reason for code, reason in _LEVELS.items()}
+# By text, which a level is; its hash is then the text's own.
+_BY_LEVEL: Final = {code.removeprefix("LEVEL_"): (reason,) for code, reason in _LEVELS.items()}
 
 
 def level_reason(level: Level) -> Reason:
     """What a level means."""
-    return _BY_LEVEL[level.value]
+    return _BY_LEVEL[level][0]
+
+
+def level_reasons(level: Level) -> tuple[Reason, ...]:
+    """The same alone in a row, as the reasons of a decision stand."""
+    return _BY_LEVEL[level]
 
 
 def outcome_reason(outcome: Outcome) -> Reason:
