@@ -7,14 +7,9 @@ kill is held against what the hub says after the next start.
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import sys
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -24,18 +19,16 @@ from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 from hutong.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from gateway.errors import HutongError
-from gateway.hub.keys import load_signing_key
 from gateway.trust import parse_anchor
 from gateway.trust.replica import FeedReplica
-from gateway.wire.channel import open_channel
 from gateway.wire.enrolment import enrol
 from gateway.wire.errors import RpcFailure, failure_from_rpc_error
-from gateway.wire.token_client import TokenClient
-from tests.hub.hub_world import HUB, OPERATOR, checkpoint, make_directory, region, scheme
+from tests.hub.hub_process import Life, living, now
+from tests.hub.hub_world import HUB, checkpoint, make_directory, region, scheme
 from tests.store.databases import BACKENDS, database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = [
     pytest.mark.asyncio,
@@ -44,16 +37,11 @@ pytestmark = [
     pytest.mark.timeout(180),
 ]
 
-ROOT = Path(__file__).parents[2]
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 COUNTIES = ["02", "05", "06", "08", "09", "10", "11", "12", "13", "14", "22", "27"]
 # After how many acknowledgements each life of the hub ends.
 KILLS = [1, 14]
 WORKERS = 4
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass
@@ -67,52 +55,6 @@ class Told:
     acknowledged: int = 0
     seen: asyncio.Event = field(default_factory=asyncio.Event)
     """An entry reached the reader."""
-
-
-@dataclass
-class Life:
-    """One running process of the hub."""
-
-    process: asyncio.subprocess.Process
-    grpc: str
-    http: str
-    ca_pem: bytes
-    directory: Path
-
-    def channel(self) -> grpc.aio.Channel:
-        return open_channel(self.grpc, ca_pem=self.ca_pem)
-
-    def tokens(self) -> TokenClient:
-        key = load_signing_key(self.directory / "operator/key.json")
-        return TokenClient(f"{self.http}/oauth2/token", OPERATOR, key, self.ca_pem, now)
-
-
-@asynccontextmanager
-async def living(directory: Path) -> AsyncIterator[Life]:
-    paths = [str(ROOT), str(ROOT / "protos/gen")]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "gateway.cli", "hub", "run", "--dir", str(directory), "--json"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-    )
-    assert process.stdout is not None
-    try:
-        listening = json.loads(await process.stdout.readline())
-        yield Life(
-            process=process,
-            grpc=listening["grpc"].replace("127.0.0.1", "localhost"),
-            http=listening["http"],
-            ca_pem=(directory / "tls/ca.pem").read_bytes(),
-            directory=directory,
-        )
-    finally:
-        if process.returncode is None:
-            process.kill()
-        # Read to the end, so that the pipe is closed before its loop is.
-        await process.stdout.read()
-        await process.wait()
 
 
 async def work(life: Life, told: Told, number: int, kill_after: asyncio.Semaphore) -> None:
