@@ -6,8 +6,9 @@ codes below this module has better ones.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec import structs
 
 from gateway.recognition import Reason, refusal_reason
 from gateway.recognition.reasons import TRUST_TOO_OLD
@@ -97,4 +98,4 @@ def own_reason(code: str) -> Reason:
 def with_own_words(decision: Decision) -> Decision:
     """Put this checkpoint's words where recognition had only general ones."""
     reasons = tuple(_WORDS.get(reason.code, reason) for reason in decision.reasons)
-    return decision if reasons == decision.reasons else replace(decision, reasons=reasons)
+    return decision if reasons == decision.reasons else structs.replace(decision, reasons=reasons)

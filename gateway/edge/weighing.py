@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec import structs
 
 from gateway.attestation.verifying import MAX_LEEWAY_SECONDS
 from gateway.edge.listed import listed_since
@@ -236,7 +237,7 @@ class Weigher:
 
 def _referred(decision: Decision, reason: Reason) -> Decision:
     """The decision, left to a person for a reason of its own."""
-    return replace(
+    return structs.replace(
         decision,
         verdict=Verdict.REFER,
         days=None,
