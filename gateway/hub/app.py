@@ -72,6 +72,7 @@ from gateway.hub.sightings import (
 )
 from gateway.hub.status_intake import StatusIntake, StatusPublisher
 from gateway.hub.status_lists import StatusLists
+from gateway.hub.status_metrics import StatusCollector
 from gateway.hub.trust_parts import make_trust_parts
 from gateway.store import Store, StoreError, UsageRow
 from gateway.trust import make_anchor
@@ -173,6 +174,7 @@ class Hub:
         self.feeds: dict[str, ServedFeed] = {settings.urn: self.feed}
         self.status_lists = StatusLists(store)
         self.readers = Readers(clock)
+        self.sightings = Sightings()
         self.mirror = StoreMirror(
             store, self.feed, retention_entries=settings.feed.retention_entries
         )
@@ -291,7 +293,7 @@ class Hub:
         server.add(
             SIGHTING_SERVICE,
             add_SightingServiceServicer_to_server,
-            SightingService(access, Sightings(), self._clock),
+            SightingService(access, self.sightings, self._clock),
         )
         server.on_drain(exchange.drain)
         server.on_drain(self.feed.close)
@@ -370,6 +372,9 @@ class Hub:
             open_channel=_adapter_channel,
             clock=self._clock,
             jitter=random.random,
+        )
+        self._metrics.register(
+            StatusCollector(self.status_intake, publisher, self.feed, self.sightings, self._clock)
         )
         await _background(stack, publisher.run())
         await _background(stack, self.status_intake.run())

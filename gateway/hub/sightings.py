@@ -85,6 +85,14 @@ class Sightings:
         self._tags: dict[bytes, _Seen] = {}
         self._ends: list[tuple[float, bytes]] = []
         self._minutes: dict[str, _Minute] = {}
+        self.reported = 0
+        """Sightings taken in since the start; nothing is counted by tag or by caller."""
+        self.elsewhere = 0
+        """Of these, how many another caller had seen."""
+        self.refused = 0
+        """Sightings of batches refused because their caller reports too much."""
+        self.displaced = 0
+        """Tags forgotten before their span ended, to make room."""
 
     def __len__(self) -> int:
         return len(self._tags)
@@ -101,6 +109,7 @@ class Sightings:
                 self._minutes.clear()
             minute = self._minutes[caller] = _Minute(now)
         if minute.count and minute.count + count > self._per_minute:
+            self.refused += count
             raise RpcFailure(
                 "OVERLOADED",
                 "more sightings than one caller may report",
@@ -135,11 +144,14 @@ class Sightings:
         if known is None:
             while len(self._tags) >= self._max_tags:
                 self._drop_first()
+                self.displaced += 1
             known = self._tags[tag] = _Seen(span_ends)
             heapq.heappush(self._ends, (span_ends, tag))
         others = [abs(seen_at - at) for other, at in known.by.items() if other != caller]
         if caller in known.by or len(known.by) < _PER_TAG:
             known.by[caller] = seen_at
+        self.reported += 1
+        self.elsewhere += bool(others)
         return min(others, default=None)
 
     def _forget(self, now: float) -> None:

@@ -19,6 +19,7 @@ overlap, the number of each statement keeps the feed from going back.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -100,6 +101,8 @@ class StatusPublisher:
         self._woken = asyncio.Event()
         self.written = 0
         """Entries written since the start."""
+        self.refused: Counter[str] = Counter()
+        """Words refused since the start, by reason: those of the intake too."""
 
     def change(self, change: StatusChange) -> None:
         """Publish a statement, in place of an older one that still waits."""
@@ -136,6 +139,7 @@ class StatusPublisher:
             await self._append(words)
         except RegistryError as error:
             if len(words) == 1:
+                self.refused[error.code] += 1
                 _log.warning("status_refused", code=error.code, list=next(iter(words)))
                 return
             # One bad word does not take the others with it.
@@ -201,6 +205,8 @@ class StatusIntake:
         directory.subscribe(self._changed.set)
         self.connected: set[str] = set()
         """URNs of the authorities whose changes stream in now."""
+        self.heard_at: dict[str, datetime] = {}
+        """When each of them last said anything, a heartbeat included."""
 
     async def run(self) -> None:
         """Follow for ever, whenever it is this process's turn."""
@@ -214,6 +220,7 @@ class StatusIntake:
                 wanted = {record for record in self._directory.adapters() if record.active}
                 for record in [each for each in self._following if each not in wanted]:
                     self._following.pop(record).cancel()
+                    self.heard_at.pop(record.authority, None)
                 for record in wanted:
                     if record not in self._following:
                         self._following[record] = asyncio.create_task(self._follow(record))
@@ -221,6 +228,7 @@ class StatusIntake:
         finally:
             tasks = [sweeping, *self._following.values()]
             self._following.clear()
+            self.heard_at.clear()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -238,6 +246,7 @@ class StatusIntake:
                         self.connected.add(record.authority)
                         async for frame in _frames(stub):
                             heard = True
+                            self.heard_at[record.authority] = self._clock()
                             await self._take(record.authority, frame)
                     else:
                         wait = ASK_AGAIN_SECONDS
@@ -265,6 +274,7 @@ class StatusIntake:
         except StoreError:
             raise
         except HutongError as error:
+            self._publisher.refused[error.code] += 1
             _log.warning("status_refused", authority=authority, frame=kind, code=error.code)
 
     async def _take_list(self, authority: str, token: bytes) -> None:

@@ -99,6 +99,8 @@ async def test_the_metrics_show_counts_and_no_name(world: HubWorld) -> None:
         text = await response.text()
     assert 'hutong_members{kind="OPERATOR",state="ACTIVE"} 1.0' in text
     assert "hutong_feed_sequence 0.0" in text
+    assert "hutong_sightings_total 0.0" in text
+    assert "hutong_status_adapters 0.0" in text
     assert 'hutong_http_responses_total{route="/oauth2/token",status="200"} 1.0' in text
     assert 'hutong_http_responses_total{route="none",status="404"} 1.0' in text
     assert OPERATOR not in text

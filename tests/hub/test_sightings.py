@@ -20,6 +20,7 @@ def test_a_tag_at_two_places_is_noticed_whoever_comes_first() -> None:
     # The first comes back later, from an outage: the nearest of the others counts.
     assert seen.report(NORTH, TAG, NOW + 60, END, NOW + 100) == 30
     assert seen.report(NORTH, OTHER, NOW, END, NOW) is None
+    assert (seen.reported, seen.elsewhere) == (4, 2)
 
 
 def test_the_same_place_again_is_not_elsewhere() -> None:
@@ -49,14 +50,14 @@ def test_a_tag_is_forgotten_when_its_span_ends() -> None:
 def test_a_bad_item_is_not_kept(tag: bytes, seen_at: float, ends: float) -> None:
     seen = Sightings()
     assert seen.report(NORTH, tag, seen_at, ends, NOW) is None
-    assert len(seen) == 0
+    assert (len(seen), seen.reported) == (0, 0)
 
 
 def test_full_memory_makes_room_by_what_ends_first() -> None:
     seen = Sightings(max_tags=2)
     for number in range(3):
         seen.report(NORTH, bytes([number]) * TAG_BYTES, NOW, END + number, NOW)
-    assert len(seen) == 2
+    assert (len(seen), seen.displaced) == (2, 1)
     assert seen.report(SOUTH, bytes([2]) * TAG_BYTES, NOW, END + 2, NOW) == 0
     assert seen.report(SOUTH, bytes([0]) * TAG_BYTES, NOW, END, NOW) is None
 
@@ -75,5 +76,6 @@ def test_a_caller_that_reports_too_much_waits_and_others_do_not() -> None:
         seen.admit(NORTH, 1, NOW + 59)
     assert caught.value.code == "OVERLOADED"
     assert caught.value.retry_after_seconds
+    assert seen.refused == 1
     seen.admit(SOUTH, 10, NOW)
     seen.admit(NORTH, 1, NOW + 60)

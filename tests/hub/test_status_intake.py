@@ -20,8 +20,10 @@ from gateway.attestation.status_list import StatusList, sign_status_list, status
 from gateway.codes.levels import Level
 from gateway.codes.unified import UnifiedCode
 from gateway.hub.directory import AdapterRecord
+from gateway.hub.sightings import Sightings
 from gateway.hub.status_intake import StatusIntake, StatusPublisher, _Word, held_lists
 from gateway.hub.status_lists import StatusLists
+from gateway.hub.status_metrics import StatusCollector
 from gateway.store import Store
 from gateway.store.wakeups import Turn
 from gateway.trust import authority_change
@@ -273,6 +275,19 @@ async def test_what_does_not_hold_is_left_out_and_the_stream_goes_on(
     await until(lambda: world.number() == 1)
     assert list(held_lists(world.registry.feed)) == [base_list()[0]]
     assert len(world.adapter.streams) == 1
+    assert world.publisher.refused.total() >= 1
+    told = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in StatusCollector(
+            world.intake, world.publisher, world.registry.feed, Sightings(), world.registry.clock
+        ).collect()
+        for sample in family.samples
+    }
+    assert told["hutong_status_adapters",] == told["hutong_status_lists",] == 1
+    assert told["hutong_status_changes_total",] == 1
+    assert told["hutong_status_word_age_seconds", "330100"] == 0
+    (code,) = world.publisher.refused
+    assert told["hutong_status_refused_total", code] == world.publisher.refused[code]
 
 
 async def test_an_older_statement_never_comes_back(world: World) -> None:
