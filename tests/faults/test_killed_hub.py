@@ -26,8 +26,8 @@ from gateway.trust.keys import sealing_member_key
 from gateway.trust.replica import FeedReplica
 from gateway.wire.enrolment import MemberIdentity, enrol
 from gateway.wire.errors import failure_from_rpc_error
+from tests.hub.hub_process import Life, living
 from tests.hub.hub_world import HANGZHOU, HUB, make_directory, now_region, sealing_key, signing_key
-from tests.hub.test_kill import Life, living
 from tests.hub.trust_world import change_request, key_of, move, open_with
 
 if TYPE_CHECKING:
@@ -178,16 +178,21 @@ async def test_a_hub_killed_at_each_step_of_a_rotation_and_a_distrust_loses_noth
     bundle = reader.replica.bundle
     assert bundle.sealing_key("330100", now=now()).key_id == old[KeyUse.SEAL]
     assert bundle.sealing_key("330100", now=begins).key_id == new[KeyUse.SEAL]
+    await undone(directory, reader, made)
+
+
+async def undone(directory: Path, reader: Reader, made: pb.DistrustResponse) -> None:
+    """A distrust is taken back, with a kill before and one after."""
     undo = pb.UndoDistrustRequest(distrust=made.distrust, reason="checked")
     async with living(directory) as life:
         await reader.follow(life)
         assert reader.replica.sequence == made.sequence
         assert len(reader.replica.bundle.distrusts()) == 1
-        undone = await call(life, "UndoDistrust", undo)
+        last = await call(life, "UndoDistrust", undo)
         kill(life)
     async with living(directory) as life:
         await reader.follow(life)
-        assert reader.replica.sequence == undone.sequence
+        assert reader.replica.sequence == last.sequence
         assert reader.replica.bundle.distrusts() == ()
         # Undone is undone, also for a client that asks again.
         with pytest.raises(grpc.aio.AioRpcError) as again:
