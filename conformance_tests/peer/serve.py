@@ -43,7 +43,7 @@ async def serve_peer(
         # A library: nothing is served, and the suite asks it in its own process.
         path = folder / "profile.yaml"
         path.write_text(
-            "role: verifier\nharness: reference\ncapabilities: [armour, disclosure]\n",
+            "role: verifier\nharness: reference\ncapabilities: [armour, disclosure, packs]\n",
             encoding="utf-8",
         )
         yield path

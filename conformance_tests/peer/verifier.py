@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from conformance_tests.attestations import LEVELS, MAX_LIFE_SECONDS, TYPE
 from conformance_tests.crypto import unb64
-from conformance_tests.peer.verifier_feed import ReferenceReplica, listed
+from conformance_tests.peer.verifier_feed import listed
 from conformance_tests.peer.verifier_jose import (
     DoubledError,
     VerifierError,
@@ -23,6 +23,7 @@ from conformance_tests.peer.verifier_jose import (
     segments,
     strict_json,
 )
+from conformance_tests.peer.verifier_pack import PackReader
 from conformance_tests.peer.verifier_parts import put_together, take_apart
 from conformance_tests.peer.verifier_reports import prefix_of, reports, shortest
 from conformance_tests.peer.verifier_status import ReferenceStatus
@@ -57,7 +58,7 @@ class ReferenceVerifier:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer one request."""
         now = int(request["now"])
-        replica = ReferenceReplica(request["anchor"], self.fault)
+        replica = PackReader(request["anchor"], self.fault)
         refused: list[str | None] = []
         for step in request["feed"]:
             try:
@@ -78,7 +79,8 @@ class ReferenceVerifier:
         try:
             claims, kid = _Reading(state, request, now, self.fault).verify()
             if "status" in claims:
-                status = ReferenceStatus(state, request.get("lists", []), now, self.fault)
+                lists = [*request.get("lists", []), *replica.lists]
+                status = ReferenceStatus(state, lists, now, self.fault)
                 status.check(claims, kid)
         except VerifierError as error:
             return {**answer, "ok": False, "reason": str(error)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from conformance_tests.vectors import packs
 from conformance_tests.vectors.chain import Chain, Link, listed
 from conformance_tests.vectors.keys import vector_key
 from conformance_tests.vectors.lists import status_entry
@@ -298,6 +299,39 @@ def _status(plan: VerifierPlan, chain: Chain) -> Told:
     return _told(chain, [*steps, {"entries": [link.token]}], plan)
 
 
+def _pack(plan: VerifierPlan, chain: Chain) -> Told:
+    """A whole pack for the city's divisions."""
+    return _carried([packs.whole(plan, chain)], chain, plan)
+
+
+def _pack_delta(plan: VerifierPlan, chain: Chain) -> Told:
+    """A pack, and a delta on top of it."""
+    delta, later = packs.continued(plan, chain)
+    steps = [packs.write(chain, NOW - 60, bases=packs.bases_of(plan)), delta]
+    return _carried(steps, chain if plan.feed_break else later, plan)
+
+
+def _pack_age(plan: VerifierPlan, chain: Chain) -> Told:
+    """As before; it is asked how old what is held is."""
+    return replace(_pack_delta(plan, chain), as_of=NOW - 30)
+
+
+def _pack_again(plan: VerifierPlan, chain: Chain) -> Told:
+    """A pack, and a whole one in its place."""
+    pack, later = packs.replaced(plan, chain)
+    steps = [packs.write(chain, NOW - 60, bases=packs.bases_of(plan)), pack]
+    return _carried(steps, chain if plan.feed_break else later, plan)
+
+
+def _carried(texts: list[str], held: Chain, plan: VerifierPlan) -> Told:
+    """The end of a story of packs: what is held concerns the city alone."""
+    refused = len(texts) - 1 if plan.feed_break else None
+    steps: list[dict[str, Any]] = [{"pack": text} for text in texts]
+    if refused == 0:
+        return Told(steps, 0, listed([]), refused)
+    return Told(steps, held.sequence, listed(packs.chosen(held.live())), refused)
+
+
 def _statement(
     name: str, *, iat: int = NOW - 3 * HOUR, key: str = "", region: str = "420100"
 ) -> dict[str, Any]:
@@ -339,4 +373,8 @@ _STORIES: dict[str, Callable[[VerifierPlan, Chain], Told]] = {
     "forgotten": _forgotten,
     "policy": _policy,
     "status": _status,
+    "pack": _pack,
+    "pack-delta": _pack_delta,
+    "pack-age": _pack_age,
+    "pack-again": _pack_again,
 }

@@ -17,14 +17,17 @@ from gateway.attestation.armour import from_armour, is_armour
 from gateway.attestation.status_tokens import token_digest
 from gateway.edge.revocation import RevocationView, StatusFolder, StatusLists
 from gateway.errors import TrustError
-from gateway.trust import FeedReplica
+from gateway.trust import FeedReplica, TrustBundle
 from gateway.trust.anchor import parse_anchor
 from gateway.trust.feed import entries_digest
+from gateway.trust.pack import PackReplica, load_pack
 
 
 def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Answer one request; nothing of it stays but base lists, under their digests."""
     now = datetime.fromtimestamp(request["now"], UTC)
+    if any("pack" in step for step in request["feed"]):
+        return answer_of_packs(request, now, folder)
     replica = FeedReplica(parse_anchor(json.dumps(request["anchor"]).encode()))
     refused = [taken(replica, step, now) for step in request["feed"]]
     said: dict[str, Any] = {
@@ -38,7 +41,37 @@ def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     if "token" not in request:
         return said
     try:
-        level, issuer = verified(request, replica, now, folder)
+        level, issuer = verified(request, replica.bundle, now, folder)
+    except TrustError as error:
+        return {**said, "ok": False, "reason": error.code}
+    return {**said, "level": level, "issuer": issuer}
+
+
+def answer_of_packs(request: dict[str, Any], now: datetime, folder: Path) -> dict[str, Any]:
+    """The same for a reader that no line reaches."""
+    anchor = parse_anchor(json.dumps(request["anchor"]).encode())
+    held: PackReplica | None = None
+    refused: list[str | None] = []
+    for step in request["feed"]:
+        try:
+            held = load_pack(anchor, step["pack"].encode(), now, held)
+            refused.append(None)
+        except TrustError as error:
+            refused.append(error.code)
+    live = () if held is None else held.live_entries()
+    said: dict[str, Any] = {
+        "id": request["id"],
+        "feed": refused,
+        "sequence": 0 if held is None else held.sequence,
+        "live": entries_digest(entry.digest for entry in live),
+        "as_of": 0 if held is None else int(held.as_of.timestamp()),
+        "ok": True,
+    }
+    if held is None:
+        return {**said, "ok": False, "reason": "KEY_UNKNOWN"}
+    lists = [*request.get("lists", []), *(base.decode() for base in held.lists.values())]
+    try:
+        level, issuer = verified({**request, "lists": lists}, held.bundle, now, folder)
     except TrustError as error:
         return {**said, "ok": False, "reason": error.code}
     return {**said, "level": level, "issuer": issuer}
@@ -60,11 +93,11 @@ def taken(replica: FeedReplica, step: dict[str, Any], now: datetime) -> str | No
 
 
 def verified(
-    request: dict[str, Any], replica: FeedReplica, now: datetime, folder: Path
+    request: dict[str, Any], bundle: TrustBundle, now: datetime, folder: Path
 ) -> tuple[str, str]:
     """Verify the attestation and look its status up."""
     nonce = request.get("nonce")
-    found: Any = AttestationVerifier(replica.bundle)
+    found: Any = AttestationVerifier(bundle)
     token = request["token"]
     if is_armour(token):
         token = from_armour(token)
@@ -78,7 +111,7 @@ def verified(
     at_hand = StatusFolder(Path(tempfile.mkdtemp(dir=folder)))
     for token in request.get("lists", []):
         at_hand.put(token_digest(token.encode()), token.encode())
-    RevocationView(replica.bundle, StatusLists(at_hand)).check(attestation, now)
+    RevocationView(bundle, StatusLists(at_hand)).check(attestation, now)
     return attestation.code.level.value, attestation.issuer
 
 
