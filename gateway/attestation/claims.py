@@ -93,19 +93,11 @@ _LIFE_SECONDS: Final = {
 _REMEMBERED: Final = 4096
 _REGION_URN: Final = re.compile(r"urn:hutong:region:([0-9]{6}|[0-9]{4}|[0-9]{2})", re.ASCII)
 _REGION_DIGITS: Final = 6
-# `sub`, a space, `jti`: 16 characters of base64url carry the 96 bits that make an id
-# unguessable. One search in place of two.
-_SUBJECT_AND_TOKEN_ID: Final = re.compile(
-    rf"[A-Za-z0-9_-]{{{SUBJECT_LENGTH}}} [A-Za-z0-9_-]{{16,64}}", re.ASCII
-)
+_TOKEN_ID_LENGTHS: Final = range(16, 65)
+"""16 characters of base64url carry the 96 bits that make an id unguessable."""
 
 
-# As the `uri` of a reference: no space, no control, nothing outside ASCII.
-_STATUS_URI: Final = re.compile(r"[!-~]{1,256}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class StatusReference:
+class StatusReference(msgspec.Struct, frozen=True, gc=False):
     """Where an attestation stands in a status list (draft-ietf-oauth-status-list §6).
 
     Attributes:
@@ -114,7 +106,11 @@ class StatusReference:
     """
 
     uri: str
-    index: int = field(repr=False)
+    index: int
+
+    def __repr__(self) -> str:
+        """Without the index, which stands for one person."""
+        return f"StatusReference(uri={self.uri!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +387,12 @@ def check_frame(claims: Claims) -> bytes | None:
         region_prefix(claims.aud)
     except ValueError:
         raise _invalid("iss or aud is not the URN of a region") from None
-    if not _SUBJECT_AND_TOKEN_ID.fullmatch(f"{claims.sub} {claims.jti}"):
+    subject, token_id = claims.sub, claims.jti
+    if (
+        len(subject) != SUBJECT_LENGTH
+        or len(token_id) not in _TOKEN_ID_LENGTHS
+        or not _is_base64url(subject + token_id)
+    ):
         raise _invalid("jti or sub is not in its form")
     if not claims.iat <= claims.nbf < claims.exp:
         raise _invalid("iat, nbf and exp are out of order")
@@ -414,8 +415,19 @@ def check_frame(claims: Claims) -> bytes | None:
 def _check_status(status: StatusClaim, use: AttestationUse) -> None:
     if use is not AttestationUse.CARRIED:
         raise _invalid("status goes with carried use and with no other")
-    if not _STATUS_URI.fullmatch(status.status_list.uri):
+    uri = status.status_list.uri
+    # Of ASCII, all but the controls prints.
+    if (
+        not 1 <= len(uri) <= MAX_STATUS_URI_LENGTH
+        or not (uri.isascii() and uri.isprintable())
+        or " " in uri
+    ):
         raise _invalid("status names a list by a URI")
+
+
+def _is_base64url(text: str) -> bool:
+    """As a pattern says it, in a third of the time."""
+    return text.isascii() and text.replace("-", "a").replace("_", "a").isalnum()
 
 
 def _read_bytes(text: str, length: int, name: str) -> bytes:

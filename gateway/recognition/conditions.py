@@ -18,6 +18,7 @@ from gateway.recognition.rules import ANY_REFUSAL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gateway.codes.levels import Level
     from gateway.recognition.case import Case
     from gateway.recognition.rules import Match
 
@@ -69,15 +70,16 @@ def _conditions(match: Match) -> Iterator[Condition]:
         yield Condition(None, lambda case: case.outcome in outcomes)
     if match.refusals is not None:
         yield Condition(None, _refused_with(match.refusals))
-    if match.only_reports:
+    if match.levels is not None:
+        yield Condition(None, _of_level(match.levels))
+    elif match.only_reports:
         yield Condition(None, lambda case: case.report is not None)
+    if match.only_reports:
         yield from _report_conditions(match)
 
 
 def _report_conditions(match: Match) -> Iterator[Condition]:
-    if match.levels is not None:
-        levels = match.levels
-        yield Condition(None, lambda case: case.report.level in levels)
+    """Of cases that are known to have a report."""
     if match.max_age_hours is not None:
         yield _assessed_within(match.max_age_hours * 3600, counts_from_issue=bool(match.withheld))
     if match.schemes is not None:
@@ -105,6 +107,10 @@ def _origin_in(prefixes: tuple[str, ...]) -> Callable[[Case], bool]:
         return case.origin is not None and case.origin.startswith(prefixes)
 
     return holds
+
+
+def _of_level(levels: frozenset[Level]) -> Callable[[Case], bool]:
+    return lambda case: case.report is not None and case.report.level in levels
 
 
 def _refused_with(codes: frozenset[str]) -> Callable[[Case], bool]:
