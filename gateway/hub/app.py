@@ -16,31 +16,34 @@ Example::
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import random
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from hutong.v1 import exchange_pb2
 from hutong.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from hutong.v1.sighting_service_pb2_grpc import add_SightingServiceServicer_to_server
 
-from gateway.attestation.keys import signing_key_to_jwk
 from gateway.hub.access import AccessControl, GrantMinter, hub_verification_key
 from gateway.hub.accounting import Accounting
-from gateway.hub.adapter_link import AdapterLink, LinkSettings
 from gateway.hub.admission import DocumentChecks
+from gateway.hub.app_parts import (
+    UsageSink,
+    adapter_channel,
+    background,
+    forget_proofs,
+    link_to,
+    page_secret,
+)
 from gateway.hub.delegation import GrantReader, HubCallers
 from gateway.hub.errors import HubSetupError
+from gateway.hub.exchange_handler import exchange_handler
 from gateway.hub.exchange_service import (
     EXCHANGE_SERVICE,
     ITEM_METHODS,
     ExchangeLimits,
     ExchangeService,
-    exchange_handler,
 )
 from gateway.hub.federation import Federation
 from gateway.hub.federation_metrics import FederationCollector
@@ -55,7 +58,6 @@ from gateway.hub.hub_adapter import (
 )
 from gateway.hub.hub_metrics import HubCollector
 from gateway.hub.keys import HubKeys, load_hub_keys
-from gateway.hub.link_service import TO_ADAPTER, TO_HUB_BELOW
 from gateway.hub.mirror import StoreMirror
 from gateway.hub.oauth import TokenIssuer
 from gateway.hub.packs import PackMaker
@@ -74,20 +76,16 @@ from gateway.hub.status_intake import StatusIntake, StatusPublisher
 from gateway.hub.status_lists import StatusLists
 from gateway.hub.status_metrics import StatusCollector
 from gateway.hub.trust_parts import make_trust_parts
-from gateway.store import Store, StoreError, UsageRow
+from gateway.store import Store, StoreError
 from gateway.trust import make_anchor
-from gateway.wire.channel import open_channel
 from gateway.wire.loop import stop_on_signals
 from gateway.wire.metrics import new_registry
 from gateway.wire.server import HutongServer, ServerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    import grpc
-
-    from gateway.hub.accounting import UsageRow as Sum
-    from gateway.hub.directory import AdapterRecord
+    from gateway.hub.adapter_link import AdapterLink
     from gateway.hub.feed_watch import ServedFeed
     from gateway.hub.settings import HubSettings
     from gateway.store.wakeups import Wakeups
@@ -96,42 +94,12 @@ ALONE_FOLLOW_SECONDS: Final = 5.0
 """On a database of our own nothing happens behind our back; a look now and then
 repairs a memory that missed a commit because the read after it failed."""
 
-FORGET_PROOFS_SECONDS: Final = 600.0
-"""Spent proofs live five minutes; the table stays small when it is swept this often."""
-
-_PAGE_LABEL: Final = b"hutong/v1/page-token"
-
 _log = structlog.get_logger(__name__)
 
 
 def utc_now() -> datetime:
     """The clock of a process."""
     return datetime.now(UTC)
-
-
-class UsageSink:
-    """Gives the sums of the exchange the hour they belong to."""
-
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
-        self._store = store
-        self._clock = clock
-
-    async def add_usage(self, rows: Sequence[Sum]) -> None:
-        """Add the sums of one period in one transaction."""
-        hour = self._clock().replace(minute=0, second=0, microsecond=0)
-        await self._store.add_usage(
-            [
-                UsageRow(
-                    caller=row.caller,
-                    region=row.region,
-                    purpose=_purpose_name(row.purpose),
-                    hour=hour,
-                    envelopes=row.envelopes,
-                    bytes=row.bytes,
-                )
-                for row in rows
-            ]
-        )
 
 
 class Hub:
@@ -232,7 +200,7 @@ class Hub:
             clock=self._clock,
         )
         accounting = Accounting(UsageSink(self.store, self._clock))
-        await _background(stack, accounting.run())
+        await background(stack, accounting.run())
         grants = GrantMinter(settings.urn, keys.token, clock=self._clock)
         self.federation = federation = Federation(
             settings,
@@ -246,7 +214,7 @@ class Hub:
         self.registry.check_hub = federation.check_no_loop
         self.status_lists.elsewhere = federation.status_list
         routes: RouteTable[AdapterLink] = RouteTable(
-            members, lambda r: _link(r, grants), federation
+            members, lambda record: link_to(record, grants), federation
         )
         stack.push_async_callback(routes.close)
         reader = GrantReader(settings.urn, clock=self._clock)
@@ -268,12 +236,12 @@ class Hub:
         )
         parts = make_trust_parts(self.registry, self.feed, self.store, self.readers)
         stack.push_async_callback(parts.sharing.close)
-        await _background(stack, parts.sharing.run())
+        await background(stack, parts.sharing.run())
         registry_service = RegistryService(
             self.registry,
             access,
             parts,
-            page_secret=_page_secret(keys),
+            page_secret=page_secret(keys),
             enrolments_per_minute=settings.grpc.enrolments_per_minute,
         )
         registry_service.packs = PackMaker(self.feed, self.store, self.status_lists)
@@ -317,11 +285,11 @@ class Hub:
             )
         )
         await federation.start()
-        await _background(stack, federation.run())
+        await background(stack, federation.run())
         await self._follow_store(stack)
         await self._follow_status(stack)
-        await _background(stack, self._forget_proofs())
-        await _background(stack, parts.notices.run())
+        await background(stack, forget_proofs(self.store, self._clock))
+        await background(stack, parts.notices.run())
         self._is_ready = True
         _log.info(
             "hub_listening",
@@ -355,11 +323,11 @@ class Hub:
     async def _follow_store(self, stack: AsyncExitStack) -> None:
         self.wakeups = self.store.wakeups()
         if self.wakeups is None:
-            await _background(stack, self.mirror.follow(ALONE_FOLLOW_SECONDS))
+            await background(stack, self.mirror.follow(ALONE_FOLLOW_SECONDS))
             return
-        await _background(stack, self.wakeups.run())
+        await background(stack, self.wakeups.run())
         seconds = self._settings.feed.follow_seconds
-        await _background(stack, self.mirror.follow(seconds, self.wakeups))
+        await background(stack, self.mirror.follow(seconds, self.wakeups))
 
     async def _follow_status(self, stack: AsyncExitStack) -> None:
         publisher = StatusPublisher(self.feed, self.mirror)
@@ -369,15 +337,15 @@ class Hub:
             publisher,
             self.store,
             self.store.turn(),
-            open_channel=_adapter_channel,
+            open_channel=adapter_channel,
             clock=self._clock,
             jitter=random.random,
         )
         self._metrics.register(
             StatusCollector(self.status_intake, publisher, self.feed, self.sightings, self._clock)
         )
-        await _background(stack, publisher.run())
-        await _background(stack, self.status_intake.run())
+        await background(stack, publisher.run())
+        await background(stack, self.status_intake.run())
 
     def _begin_drain(self) -> None:
         self._is_ready = False
@@ -391,14 +359,6 @@ class Hub:
         except StoreError:
             return False
         return True
-
-    async def _forget_proofs(self) -> None:
-        while True:
-            await asyncio.sleep(FORGET_PROOFS_SECONDS)
-            try:
-                await self.store.forget_proofs(before=self._clock() - timedelta(minutes=1))
-            except StoreError as error:
-                _log.error("forget_proofs_failed", code=error.code)
 
 
 @asynccontextmanager
@@ -429,45 +389,3 @@ async def running_hub(
         hub = Hub(settings, keys, store, check_policy=check_policy, clock=clock)
         await hub.start(stack)
         yield hub
-
-
-def _adapter_channel(record: AdapterRecord) -> grpc.aio.Channel:
-    ca_pem = record.tls_ca_pem.encode("ascii") if record.tls_ca_pem else None
-    return open_channel(record.endpoint, ca_pem=ca_pem)
-
-
-def _link(record: AdapterRecord, grants: GrantMinter) -> AdapterLink:
-    return AdapterLink(
-        record.authority,
-        lambda: _adapter_channel(record),
-        grants,
-        settings=LinkSettings(),
-        jitter=random.random,
-        service=TO_HUB_BELOW if record.is_hub else TO_ADAPTER,
-    )
-
-
-def _purpose_name(number: int) -> str:
-    name: str = exchange_pb2.Purpose.DESCRIPTOR.values_by_number[number].name
-    return name.removeprefix("PURPOSE_")
-
-
-def _page_secret(keys: HubKeys) -> bytes:
-    """The same in every process that holds the hub's keys, and told to nobody."""
-    secret = signing_key_to_jwk(keys.token)["d"].encode("ascii")
-    return hmac.digest(secret, _PAGE_LABEL, hashlib.sha256)
-
-
-async def _background(stack: AsyncExitStack, work: Any) -> None:
-    task = asyncio.create_task(work)
-
-    async def stop() -> None:
-        task.cancel()
-        try:
-            await task
-        except asyncio.CancelledError:
-            pass
-        except Exception as error:  # noqa: BLE001  the rest of the stop must go on
-            _log.error("background_work_failed", exception_type=type(error).__qualname__)
-
-    stack.push_async_callback(stop)

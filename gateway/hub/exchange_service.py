@@ -38,6 +38,13 @@ from hutong.v1 import adapter_service_pb2, exchange_pb2, exchange_service_pb2
 from gateway.hub.askers import Caller, EdgeStream, UnaryAsker
 from gateway.hub.delegation import MemberAdmission, grant_of
 from gateway.hub.directory import CallerKind
+from gateway.hub.exchange_refusals import (
+    broken_rule,
+    check_size,
+    draining,
+    import_failure,
+    overloaded,
+)
 from gateway.hub.questions import (
     MAX_ENVELOPE_BYTES,
     MAX_TIMEOUT_MS,
@@ -46,7 +53,7 @@ from gateway.hub.questions import (
     sort_questions,
 )
 from gateway.wire.coalesce import MAX_BATCH_ITEMS
-from gateway.wire.errors import RpcFailure, failure_from_item, failure_from_rpc_error
+from gateway.wire.errors import RpcFailure, failure_from_item
 from gateway.wire.fragments import join_runs
 from gateway.wire.hub_tokens import EXCHANGE_SCOPE
 from gateway.wire.validation import check_message
@@ -76,17 +83,12 @@ ITEM_METHODS: Final = (f"/{EXCHANGE_SERVICE}/Query", QUERY_STREAM_METHOD)
 stream because one bad item must not fail its batch, both because the shapes seen
 before need no second look; see ``gateway.wire.interceptors``."""
 
-_RETRY_SECONDS: Final = 0.5
-"""Hint with OVERLOADED: a few round trips to a city platform."""
-
 _PURPOSE_NAMES: Final[dict[int, str]] = {
     number: name.removeprefix("PURPOSE_") for name, number in exchange_pb2.Purpose.items() if number
 }
 
 CONVERSION_PURPOSES: Final = frozenset({"HOLDER", "PLATFORM"})
 """Who may convert: the holder, or a platform on the holder's behalf (exchange.proto)."""
-
-_DRAINING: Final = ("SHUTTING_DOWN", "the hub is draining")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class ExchangeLimits:
 
 
 class ExchangeService:
-    """Serves ``hutong.v1.ExchangeService``; register it with :func:`exchange_handler`.
+    """Serves ``hutong.v1.ExchangeService``; :mod:`gateway.hub.exchange_handler` registers it.
 
     Args:
         access: verifies tokens and holds callers against the directory.
@@ -174,13 +176,13 @@ class ExchangeService:
             or question.timeout_ms > MAX_TIMEOUT_MS
         ):
             check_message(exchange_service_pb2.ExchangeServiceQueryRequest(question=question))
-            raise _broken_rule()
+            raise broken_rule()
         remaining_ms = max(1, min(int(context.time_remaining() * 1000), MAX_TIMEOUT_MS))
         run = QuestionRun(heading, {1: (remaining_ms, envelope)})
         asker = UnaryAsker(self._caller(member))
         try:
             if not self._ask(asker, record, run, asyncio.get_running_loop().time()):
-                raise _overloaded()
+                raise overloaded()
             answers = await asker.answer
         finally:
             asker.withdraw_all()
@@ -219,7 +221,7 @@ class ExchangeService:
             RpcFailure: what the stream ends with.
         """
         if self._draining:
-            raise RpcFailure(*_DRAINING, retry_after_seconds=_RETRY_SECONDS)
+            raise draining()
         caller = self._caller(admission.member)
         stream = EdgeStream(admission, caller, self._limits.max_unread_answers)
         stream.reader = asyncio.get_running_loop().create_task(self._read(stream, requests))
@@ -253,7 +255,7 @@ class ExchangeService:
             raise RpcFailure("PURPOSE_NOT_ALLOWED", "the caller may not convert for this purpose")
         caller = self._caller(member)
         if self._room(record, caller) <= 0:
-            raise _overloaded()
+            raise overloaded()
         link = self._route(record, sealed.region)
         channel, metadata = await link.beside(record)
         tally = self._accounting.tally(record.accounted_as, sealed.region, sealed.purpose)
@@ -273,7 +275,7 @@ class ExchangeService:
                 metadata=metadata,
             )
         except grpc.aio.AioRpcError as error:
-            raise _import_failure(error, link.unreachable) from None
+            raise import_failure(error, link.unreachable) from None
         finally:
             caller.in_flight -= 1
         tally.bytes += len(response.envelope)
@@ -285,7 +287,7 @@ class ExchangeService:
         """End every stream after its last answer; see ``HutongServer.on_drain``."""
         self._draining = True
         for stream in list(self._streams):
-            stream.end(RpcFailure(*_DRAINING, retry_after_seconds=_RETRY_SECONDS))
+            stream.end(draining())
 
     @property
     def open_streams(self) -> int:
@@ -308,7 +310,7 @@ class ExchangeService:
     ) -> None:
         try:
             async for batch in requests:
-                _check_size(batch)
+                check_size(batch)
                 try:
                     groups = stream.admission.admit(batch)
                 except RpcFailure as failure:
@@ -335,7 +337,7 @@ class ExchangeService:
         now = asyncio.get_running_loop().time()
         batch = sort_questions(questions, self._headings, stream.in_flight)
         if batch.broken:
-            stream.refuse(batch.broken, _broken_rule())
+            stream.refuse(batch.broken, broken_rule())
         if batch.doubled:
             stream.refuse(batch.doubled, RpcFailure("DUPLICATE_ID", "this id is in flight"))
         for run in batch.runs:
@@ -345,7 +347,7 @@ class ExchangeService:
                 stream.refuse(list(run.items), failure)
                 continue
             if taken < len(run.items):
-                stream.refuse(list(islice(run.items, taken, None)), _overloaded())
+                stream.refuse(list(islice(run.items, taken, None)), overloaded())
 
     def _ask(
         self, asker: EdgeStream | UnaryAsker, record: CallerRecord, run: QuestionRun, now: float
@@ -393,61 +395,3 @@ class ExchangeService:
         if caller is None:
             caller = self._callers[urn] = Caller()
         return caller
-
-
-def exchange_handler(service: ExchangeService) -> grpc.GenericRpcHandler:
-    """Make the handler of the service.
-
-    It is made by hand because ``QueryStream`` answers in bytes that are
-    serialised already.
-    """
-    request = exchange_service_pb2.ExchangeServiceQueryRequest
-    response = exchange_service_pb2.ExchangeServiceQueryResponse
-    batch = exchange_service_pb2.ExchangeServiceQueryStreamRequest
-    return grpc.method_handlers_generic_handler(
-        EXCHANGE_SERVICE,
-        {
-            "Query": grpc.unary_unary_rpc_method_handler(
-                service.query,
-                request_deserializer=request.FromString,
-                response_serializer=response.SerializeToString,
-            ),
-            "Convert": grpc.unary_unary_rpc_method_handler(
-                service.convert,
-                request_deserializer=exchange_service_pb2.ConvertRequest.FromString,
-                response_serializer=exchange_service_pb2.ConvertResponse.SerializeToString,
-            ),
-            "QueryStream": grpc.stream_stream_rpc_method_handler(
-                service.query_stream, request_deserializer=batch.FromString
-            ),
-        },
-    )
-
-
-def _import_failure(error: grpc.aio.AioRpcError, unreachable: str) -> RpcFailure:
-    """What an adapter's refusal of an import means to who asked for the conversion."""
-    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-        # An adapter made before imports were in the schema.
-        return RpcFailure("IMPORT_NOT_OFFERED", "this region takes no code of another")
-    failure = failure_from_rpc_error(error)
-    if failure.code == "PEER_UNREACHABLE":
-        return RpcFailure(
-            unreachable, "who answers cannot be reached", retry_after_seconds=_RETRY_SECONDS
-        )
-    # The reason travels, and no word the adapter wrote.
-    return RpcFailure(
-        failure.code, retry_after_seconds=failure.retry_after_seconds, incident=failure.incident
-    )
-
-
-def _broken_rule() -> RpcFailure:
-    return RpcFailure("INVALID_REQUEST", "a field of the item breaks its rule")
-
-
-def _overloaded() -> RpcFailure:
-    return RpcFailure("OVERLOADED", "too much is in flight", retry_after_seconds=_RETRY_SECONDS)
-
-
-def _check_size(batch: exchange_service_pb2.ExchangeServiceQueryStreamRequest) -> None:
-    if max(len(batch.questions), len(batch.cancelled)) > MAX_BATCH_ITEMS:
-        raise RpcFailure("INVALID_REQUEST", f"more than {MAX_BATCH_ITEMS} items in a batch")

@@ -25,12 +25,12 @@ from gateway.hub.access import AccessControl, GrantMinter, hub_verification_key
 from gateway.hub.accounting import Accounting
 from gateway.hub.adapter_link import AdapterLink, LinkSettings
 from gateway.hub.directory import AdapterRecord, CallerKind, CallerRecord
+from gateway.hub.exchange_handler import exchange_handler
 from gateway.hub.exchange_service import (
     EXCHANGE_SERVICE,
     ITEM_METHODS,
     ExchangeLimits,
     ExchangeService,
-    exchange_handler,
 )
 from gateway.hub.routes import RouteTable
 from gateway.trust import jws

@@ -35,12 +35,12 @@ from gateway.hub.accounting import Accounting
 from gateway.hub.adapter_link import AdapterLink, LinkSettings
 from gateway.hub.delegation import GrantReader, HubCallers
 from gateway.hub.directory import AdapterRecord, CallerKind, CallerRecord, HubRecord
+from gateway.hub.exchange_handler import exchange_handler
 from gateway.hub.exchange_service import (
     EXCHANGE_SERVICE,
     ITEM_METHODS,
     ExchangeLimits,
     ExchangeService,
-    exchange_handler,
 )
 from gateway.hub.hub_adapter import (
     ADAPTER_ITEM_METHODS,

@@ -20,7 +20,7 @@ from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 from hutong.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from gateway.hub.accounting import UsageRow as Sum
-from gateway.hub.app import UsageSink
+from gateway.hub.app_parts import UsageSink
 from gateway.hub.errors import HubSetupError
 from gateway.store import Store, StoreCorruptError, UsageRow
 from gateway.trust import StatementKind, TrustLookupError
