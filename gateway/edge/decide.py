@@ -185,6 +185,7 @@ class Pipeline:
             raise PresentationError("this is an attestation already")
         identified = self._identify(presentation, origin)
         token: str | None = None
+        status_seconds: int | None = None
         try:
             answer = await self._ask_hub(
                 identified, exchange_pb2.PURPOSE_HOLDER, CARRIED, timeout_seconds, disclosure
@@ -192,9 +193,14 @@ class Pipeline:
             evidence = self._verify(answer, identified.region, disclosure, is_carried=True)
             if isinstance(answer, AttestedAnswer):
                 token = answer.token
+            if isinstance(evidence, VerifiedEvidence):
+                # As when it is shown. A region's first list may come a moment after this.
+                revocations = self._view().revocations
+                status_seconds = revocations.check(evidence.attestation, self._clock())
         except HutongError as error:
             evidence = RefusedEvidence(error.code, identified.region)
-        result = self._weigher.weigh(Held(evidence, identified.region, "online", started))
+        held = Held(evidence, identified.region, "online", started, status_seconds=status_seconds)
+        result = self._weigher.weigh(held)
         return token, replace(result, instead_of=identified.instead_of)
 
     async def attested(

@@ -46,6 +46,9 @@ async def carried(checkpoint: Checkpoint, number: str) -> str:
     """What a traveller fetches in the morning, sealed through the hub."""
     fetched = await checkpoint.fetch(parse_document(10, number), origin="330100")
     assert fetched.token is not None, fetched.result.decision
+    # What is told with it is what will be decided when it is shown, its list looked up.
+    assert fetched.result.is_admitted, fetched.result.decision.reasons
+    assert fetched.result.decision.ages.status_seconds is not None
     return fetched.token
 
 
