@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hutong.v1 import distrust_pb2
 
+from adapters.sdk.issued import FEWEST_COUNTED
 from adapters.sdk.keys import key_file
 from gateway.attestation import from_armour, signing_key_from_jwk
 from gateway.cli.demo.acts import Act
@@ -81,6 +82,11 @@ async def _unnoticed(cast: Cast) -> Scene:
     )
 
 
+def _count(attestations: int) -> str:
+    """A city never counts fewer than ten: a smaller number would tell of persons."""
+    return f"at most {attestations}" if attestations <= FEWEST_COUNTED else str(attestations)
+
+
 async def _too_wide(cast: Cast) -> Scene:
     rule = await _rule(cast, datetime.now(UTC) - timedelta(days=1))
     async with Desk.of(cast.federation) as desk:
@@ -90,9 +96,10 @@ async def _too_wide(cast: Cast) -> Scene:
     return decided(
         await _shown(cast, cast.notes["too-wide"], sequence),
         Fact(
-            f"preview: {touched.attestations} live attestations, "
+            f"preview: {_count(touched.attestations)} live attestations, "
             f"{touched.edges_connected} connected readers of the feed",
-            f"预览：涉及 {touched.attestations} 张有效凭证、{touched.edges_connected} 个在线读者",
+            f"预览：涉及有效凭证不超过 {touched.attestations} 张、在线读者 "
+            f"{touched.edges_connected} 个",
             touched.counted and touched.attestations > 0,
         ),
     )
@@ -118,8 +125,8 @@ async def _undone(cast: Cast) -> Scene:
     return decided(
         result,
         Fact(
-            f"from the instant of the theft on: {touched.attestations} live attestations of "
-            f"the city; known at the gate {elapsed:.0f} ms later",
+            f"from the instant of the theft on: {_count(touched.attestations)} live "
+            f"attestations; known at the gate {elapsed:.0f} ms later",
             f"改为自失窃时刻起：{elapsed:.0f} 毫秒后检查点已知",
             touched.counted,
         ),
