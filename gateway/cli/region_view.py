@@ -208,6 +208,12 @@ def print_moved(moved: Moved, *, as_json: bool) -> None:
             "adapter takes it up by itself",
             soft_wrap=True,
         )
+    if moved.use == "state" and moved.word != "untaint":
+        console.print(
+            "What it signed then has left the feed: publish scheme and policy again with "
+            "hutong adapter publish",
+            soft_wrap=True,
+        )
 
 
 def _print_timeline(one: Rotated) -> None:
