@@ -13,7 +13,8 @@ import structlog
 from hutong.v1 import exchange_pb2
 
 from gateway.attestation.keys import signing_key_to_jwk
-from gateway.hub.adapter_link import AdapterLink, LinkSettings
+from gateway.hub.adapter_link import AdapterLink
+from gateway.hub.link_line import LinkSettings
 from gateway.hub.link_service import TO_ADAPTER, TO_HUB_BELOW
 from gateway.store import Store, StoreError, UsageRow
 from gateway.wire.channel import open_channel

@@ -25,8 +25,9 @@ from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 from gateway.attestation import base64url
 from gateway.attestation.keys import public_jwk
 from gateway.errors import HutongError
-from gateway.hub.adapter_link import AdapterLink, LinkSettings
+from gateway.hub.adapter_link import AdapterLink
 from gateway.hub.errors import RegistryError
+from gateway.hub.link_line import LinkSettings
 from gateway.hub.link_service import TO_HUB_ABOVE
 from gateway.hub.relay import RelayedFeed
 from gateway.hub.superior import load_superior
@@ -47,9 +48,9 @@ if TYPE_CHECKING:
 
     from gateway.attestation.keys import VerificationKey
     from gateway.hub.access import GrantMinter
-    from gateway.hub.adapter_link import Metadata
     from gateway.hub.feed_log import HubFeed
     from gateway.hub.feed_watch import ServedFeed
+    from gateway.hub.link_line import Metadata
     from gateway.hub.mirror import StoreMirror
     from gateway.hub.settings import HubSettings
     from gateway.hub.superior import Superior

@@ -23,7 +23,7 @@ from hutong.v1 import adapter_service_pb2, exchange_pb2, exchange_service_pb2
 from gateway.attestation.keys import signing_key_from_jwk
 from gateway.hub.access import AccessControl, GrantMinter, hub_verification_key
 from gateway.hub.accounting import Accounting
-from gateway.hub.adapter_link import AdapterLink, LinkSettings
+from gateway.hub.adapter_link import AdapterLink
 from gateway.hub.directory import AdapterRecord, CallerKind, CallerRecord
 from gateway.hub.exchange_handler import exchange_handler
 from gateway.hub.exchange_service import (
@@ -32,6 +32,7 @@ from gateway.hub.exchange_service import (
     ExchangeLimits,
     ExchangeService,
 )
+from gateway.hub.link_line import LinkSettings
 from gateway.hub.routes import RouteTable
 from gateway.trust import jws
 from gateway.wire.channel import unsafe_open_insecure_channel

@@ -32,7 +32,7 @@ from gateway.edge.client import ExchangeClient
 from gateway.edge.questions import AttestedAnswer
 from gateway.hub.access import AccessControl, GrantMinter, hub_verification_key
 from gateway.hub.accounting import Accounting
-from gateway.hub.adapter_link import AdapterLink, LinkSettings
+from gateway.hub.adapter_link import AdapterLink
 from gateway.hub.delegation import GrantReader, HubCallers
 from gateway.hub.directory import AdapterRecord, CallerKind, CallerRecord, HubRecord
 from gateway.hub.exchange_handler import exchange_handler
@@ -48,6 +48,7 @@ from gateway.hub.hub_adapter import (
     HubAdapter,
     adapter_handler,
 )
+from gateway.hub.link_line import LinkSettings
 from gateway.hub.link_service import TO_ADAPTER, TO_HUB_ABOVE, TO_HUB_BELOW
 from gateway.hub.routes import RouteTable
 from gateway.trust import jws

@@ -11,10 +11,11 @@ import pytest
 from hutong.v1 import adapter_service_pb2, exchange_pb2
 
 from gateway.attestation.keys import generate_signing_key
-from gateway.hub import adapter_link
+from gateway.hub import adapter_link, link_line
 from gateway.hub.access import GrantMinter
 from gateway.hub.accounting import Tally
-from gateway.hub.adapter_link import AdapterLink, Entry, LinkSettings
+from gateway.hub.adapter_link import AdapterLink, Entry
+from gateway.hub.link_line import LinkSettings
 from gateway.hub.questions import Headings, sort_questions
 from gateway.wire.channel import unsafe_open_insecure_channel
 from gateway.wire.errors import RpcFailure, failure_from_item
@@ -366,7 +367,7 @@ async def test_a_writer_that_fails_is_a_lost_connection_and_the_link_comes_back(
         asker = Asker()
         ask(link, asker, question(1))
         await asker.answers.get()
-        monkeypatch.setattr(adapter_link, "join_runs", fail_once)
+        monkeypatch.setattr(link_line, "join_runs", fail_once)
         ask(link, asker, question(2))
         assert await asker.reason() == "ADAPTER_UNREACHABLE"
         await until(lambda: link.connected)

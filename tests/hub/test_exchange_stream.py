@@ -11,8 +11,8 @@ from hutong.v1 import exchange_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.hub.adapter_link import LinkSettings
 from gateway.hub.exchange_service import ExchangeLimits
+from gateway.hub.link_line import LinkSettings
 from gateway.trust import jws
 from gateway.wire.errors import failure_from_item, failure_from_rpc_error
 from gateway.wire.fragments import varint
