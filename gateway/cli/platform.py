@@ -143,11 +143,14 @@ def _serve_sharing(
     from gateway.cli.gate_input import settings_of
     from gateway.cli.gate_output import run_command
     from gateway.cli.shared import require_region, sharing
+    from gateway.cli.terminal import stderr
+    from gateway.wire.logging import configure_logging
 
     if not isinstance(served, BeijingPlatform):
         fail(f"{served.city} asks nobody about arrivals", fix="leave out --shared", code=Exit.USAGE)
     settings = settings_of(config)
     require_region(settings, served.table.division)
+    configure_logging(json_lines=as_json or not stderr.is_terminal)
 
     async def work() -> None:
         async with sharing(settings) as source:

@@ -18,6 +18,7 @@ from hutong.v1 import feed_service_pb2
 from gateway.attestation.status_list import MAX_TOKEN_BYTES
 from gateway.errors import HutongError
 from gateway.wire.errors import RpcFailure, failure_from_rpc_error
+from gateway.wire.replica_store import ReplicaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,10 @@ class ListFetcher:
             AttestationError: what it gave is another list.
             OSError: the disk does not take it.
         """
-        view = self._view()
+        try:
+            view = self._view()
+        except ReplicaError:
+            return 0  # no word of the hub yet: nothing is named, so nothing is missing
         missing = view.missing()
         failure: HutongError | None = None
         for digest in missing:
