@@ -182,4 +182,6 @@ def _judge_answer(expect: Mapping[str, Any], seen: Observed) -> tuple[str, str]:
             return f"{found}, expected {kind} {' or '.join(allowed)}", ""
     if seen.code != "OK":
         return f"refused with {seen.code} {seen.reason}, should be answered", ""
+    if seen.kind == "item error":
+        return f"refused for {seen.value}, should be answered", ""
     return "", "answered"

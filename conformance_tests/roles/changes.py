@@ -39,6 +39,7 @@ _HEARTBEAT_SECONDS = 1
 _FEWEST = 10  # HT-ADP-22
 _MOST_BYTES = 16 * 1024 * 1024  # HT-STS-5
 _SEVERAL = 4
+_FEW = 3
 _MANY = 12
 _CHANGE_CLAIMS = {"iss", "iat", "uri", "seq", "base", "changes"}
 
@@ -265,10 +266,7 @@ class Changes:
                 if watch.value(claims) != 0:
                     raise VoidError("revoked before anything was turned")
             async with arranged(person):
-                await self._until_revoked(watch, mine[:1])
-                if any(watch.value(claims) == 0 for claims in mine):
-                    # Lists are told of one after another.
-                    await self._until_revoked(watch, mine, heartbeats=2)
+                await self._until_revoked(watch, mine)
             if watch.value(beside) != 0:
                 raise CheckFailedError("who stayed green was revoked too (HT-STS-20)")
         async with self._watch() as again:
@@ -278,15 +276,16 @@ class Changes:
                     raise CheckFailedError("a revocation was taken back (HT-STS-21)")
         return Observed(kind="answer")
 
-    async def _until_revoked(
-        self, watch: Watch, held: list[Mapping[str, Any]], *, heartbeats: int = 0
-    ) -> None:
-        """Wait for the word; a whole patience of heartbeats, or few, without it are too many."""
-        left = heartbeats or int(PATIENCE_SECONDS / _HEARTBEAT_SECONDS)
-        while any(watch.value(claims) == 0 for claims in held):
+    async def _until_revoked(self, watch: Watch, held: list[Mapping[str, Any]]) -> None:
+        """Wait for the word, up to the whole patience; for the rest of it, not so long."""
+        left = int(PATIENCE_SECONDS / _HEARTBEAT_SECONDS)
+        while stand := sum(watch.value(claims) == 0 for claims in held):
+            if stand < len(held):
+                # Lists are told of one after another, in one go.
+                left = min(left, _FEW)
             if await watch.next() == "heartbeat":
                 left -= 1
-            if not left:
+            if left <= 0:
                 raise CheckFailedError("an attestation of who turned stands (HT-STS-20)")
 
     # -- counts -------------------------------------------------------------------

@@ -7,6 +7,7 @@ city is tested here without a line.
 
 from __future__ import annotations
 
+import functools
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -96,6 +97,10 @@ ASSESSED = {"anhui": "changed_at"}
 WITHOUT_ZONE = {TimeForm.LOCAL, TimeForm.LOCAL_COMPACT, TimeForm.LOCAL_MINUTE}
 
 
+scheme_of = functools.cache(lambda name: load_city(SCHEMES_FOLDER / name))
+"""A city's scheme, read once."""
+
+
 def shown(person: ScenarioPerson, outcome: str) -> dict[str, Any] | None:
     """How somebody is asked about so that this comes out; None: there is no way."""
     if person.expected_by_document == outcome:
@@ -177,7 +182,7 @@ def beside(city: AnyCity) -> dict[str, Any] | None:
 def turned(city: AnyCity, admin_url: str) -> dict[str, Any]:
     """How the green person is turned, and back."""
     version = city.table.version_at(city.clock())
-    rules = load_city(SCHEMES_FOLDER / city.city).version_at(city.clock()).states
+    rules = scheme_of(city.city).version_at(city.clock()).states
     state = next(
         name
         for name, rule in rules.items()
@@ -241,7 +246,7 @@ async def shipped_city(name: str, folder: Path) -> AsyncIterator[Path]:
     and has a minute before its questions are too new.
     """
     start = datetime.now(UTC)
-    scheme, keys, suite = load_city(SCHEMES_FOLDER / name), generate_keys(), suite_keys()
+    scheme, keys, suite = scheme_of(name), generate_keys(), suite_keys()
     anchor = parse_anchor(suite.anchor())
     offers_import = scheme.version_at(start).import_rule is not None
     feed = f"unix:{folder / 'feed.sock'}"

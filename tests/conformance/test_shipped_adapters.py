@@ -7,14 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from adapters.platforms import platform
-from adapters.schemes import SCHEMES_FOLDER
-from adapters.sdk.city import load_city
 from conformance_tests.bench import open_bench
 from conformance_tests.model import Role, Status
 from conformance_tests.profile import load_profile
 from conformance_tests.registry import load_cases
 from conformance_tests.runner import run_cases
-from tests.conformance.shipped import CITIES, capabilities, shipped_city
+from tests.conformance.shipped import CITIES, capabilities, scheme_of, shipped_city
 
 UNTOLD = {"person.unanswered"}
 """What no shipped city can show from outside; the reference peer proves the check."""
@@ -40,5 +38,5 @@ def test_between_them_the_shipped_adapters_face_every_check() -> None:
     declared: set[str] = set()
     now = datetime.now(UTC)
     for name in CITIES:
-        declared |= set(capabilities(platform(name), load_city(SCHEMES_FOLDER / name), now))
+        declared |= set(capabilities(platform(name), scheme_of(name), now))
     assert needed - declared == UNTOLD
