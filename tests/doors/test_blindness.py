@@ -160,9 +160,9 @@ class Travellers:
         pytest.param(FEW, "sqlite", id="a few"),
         pytest.param(MANY, "sqlite", id="ten thousand", marks=pytest.mark.long),
         pytest.param(
-            MANY,
+            FEW,
             "postgres",
-            id="ten thousand on PostgreSQL",
+            id="a few on PostgreSQL",
             marks=[pytest.mark.long, pytest.mark.postgres],
         ),
     ],

@@ -55,8 +55,8 @@ class Line:
         return await gate.ask(self.document("green"), origin="330100", timeout_seconds=seconds)
 
     async def until_admitted(self, gate: Checkpoint) -> None:
-        while not (await self.ask(gate, 20)).is_admitted:
-            pass
+        while not (await self.ask(gate, 20)).is_admitted:  # noqa: ASYNC110  a question is what is waited with
+            await asyncio.sleep(0.02)
 
     @contextlib.asynccontextmanager
     async def gate(self, *, follow: bool = True, **options: Any) -> AsyncIterator[Checkpoint]:
