@@ -11,13 +11,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from hutong.v1 import feed_service_pb2 as pb
+from hutong.v1 import registry_service_pb2
 from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
+from hutong.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from gateway.store import Store
 from gateway.trust import FeedKind, make_anchor
 from gateway.trust.entries import notice_body
 from gateway.trust.replica import FeedReplica
-from tests.hub.hub_world import HANGZHOU, HUB, HubWorld, hub_world, make_directory
+from gateway.wire.enrolment import enrol
+from tests.hub.hub_world import (
+    GATE,
+    HANGZHOU,
+    HUB,
+    HubWorld,
+    checkpoint,
+    hub_world,
+    make_directory,
+    signing_key,
+)
 from tests.store.databases import migrated_database
 
 if TYPE_CHECKING:
@@ -166,3 +178,37 @@ async def test_only_one_follows_and_the_other_takes_over(pair: Pair) -> None:
     first = await holder()
     await pair.stacks[first].aclose()
     assert await holder() == 1 - first
+
+
+async def test_a_standing_counts_what_readers_told_the_other_process(pair: Pair) -> None:
+    one, two = pair.worlds
+    reader = Reader(one, replica(pair))
+    who = checkpoint(GATE, not_before=datetime(2020, 1, 1, tzinfo=UTC))
+    async with one.channel() as channel, one.operator_tokens() as tokens:
+        await enrol(channel, who, hub_urn=HUB, now=datetime.now(UTC))
+        await RegistryServiceStub(channel).Approve(
+            registry_service_pb2.ApproveRequest(urn=GATE),
+            metadata=await one.metadata(tokens, "registry.approve"),
+            timeout=PATIENCE,
+        )
+    async with (
+        one.tokens(GATE, signing_key(f"{GATE}/auth")) as tokens,
+        two.operator_tokens() as others,
+    ):
+        member = await one.metadata(tokens, "exchange.query")
+        async with one.channel() as channel:
+            request = pb.AcknowledgeRequest(sequence=7)
+            request.rehearsals.add(rehearsal="none", verified=True)
+            # With an answer in it, it is written when it is acknowledged.
+            await FeedServiceStub(channel).Acknowledge(request, metadata=member, timeout=PATIENCE)
+        metadata = await two.metadata(others, "registry.read")
+        async with asyncio.timeout(PATIENCE), two.channel() as channel:
+            while True:
+                standing = await RegistryServiceStub(channel).GetStanding(
+                    registry_service_pb2.GetStandingRequest(), metadata=metadata, timeout=PATIENCE
+                )
+                assert [(item.reader, item.sequence) for item in standing.readers] == [(GATE, 7)]
+                if standing.readers_connected == 1:
+                    break
+                await asyncio.sleep(0.05)
+    await reader.close()
