@@ -196,6 +196,7 @@ class Checkpoint:
             origin=_division(origin),
             timeout_seconds=self._timeout(timeout_seconds),
             disclosure=disclosure,
+            freshen=self.refresh,
         )
         return Fetched(token, None if token is None else to_armour(token), result)
 

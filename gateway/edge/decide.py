@@ -41,7 +41,7 @@ from gateway.recognition.reasons import TRUST_TOO_OLD
 from gateway.wire.errors import RpcFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -166,11 +166,14 @@ class Pipeline:
         origin: str | None,
         timeout_seconds: float,
         disclosure: Disclosure | None = None,
+        freshen: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[str | None, Result]:
         """Fetch an attestation for the holder to carry to this region.
 
         It is verified as it will be when shown, and decided on, but neither
-        recorded nor taken for an admission.
+        recorded nor taken for an admission. Where its status list is not known here
+        yet, because it was begun for this very attestation or this process has just
+        started, ``freshen`` brings feed and lists up to date first.
 
         Returns:
             The token, or None when the origin gave none that verifies; and what
@@ -194,9 +197,8 @@ class Pipeline:
             if isinstance(answer, AttestedAnswer):
                 token = answer.token
             if isinstance(evidence, VerifiedEvidence):
-                # As when it is shown. A region's first list may come a moment after this.
-                revocations = self._view().revocations
-                status_seconds = revocations.check(evidence.attestation, self._clock())
+                # As when it is shown.
+                status_seconds = await self._status(evidence, freshen)
         except HutongError as error:
             evidence = RefusedEvidence(error.code, identified.region)
         held = Held(evidence, identified.region, "online", started, status_seconds=status_seconds)
@@ -234,6 +236,17 @@ class Pipeline:
         if sighting is not None and result.is_admitted and self._showings is not None:
             self._showings.keep(sighting)
         return result
+
+    async def _status(
+        self, evidence: VerifiedEvidence, freshen: Callable[[], Awaitable[None]] | None
+    ) -> int | None:
+        try:
+            return self._view().revocations.check(evidence.attestation, self._clock())
+        except AttestationError as error:
+            if freshen is None or error.code != AttestationFault.STATUS_UNKNOWN:
+                raise
+        await freshen()
+        return self._view().revocations.check(evidence.attestation, self._clock())
 
     async def verify_carried(self, text: str) -> Result:
         """Decide about a carried attestation; a hub within reach is asked about repeats.

@@ -24,7 +24,7 @@ from gateway.recognition import Verdict
 from gateway.trust import KeyUse
 from gateway.trust.feed import FeedKind
 from gateway.wire.channel import unsafe_open_insecure_channel
-from tests.edge.world import HANGZHOU, World, edge_world
+from tests.edge.world import HANGZHOU, World, edge_world, hangzhou_qr
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,6 +109,25 @@ async def test_a_green_revoked_at_noon_is_refused_at_the_next_showing(tmp_path: 
             result = world.pipeline.verify_offline(token)
             assert result.decision.verdict is Verdict.REFUSE
             assert "ATTESTATION_REVOKED" in codes(result)
+
+
+async def test_what_is_fetched_waits_for_a_list_that_was_just_begun(tmp_path: Path) -> None:
+    async with edge_world(tmp_path) as world:
+        issuer = Issuer(world)
+
+        async def freshen() -> None:
+            issuer.say()
+            issuer.keep()
+
+        shown = hangzhou_qr()
+        token, result = await world.pipeline.fetch(shown, origin=None, timeout_seconds=30)
+        assert token is not None
+        assert "STATUS_UNKNOWN" in codes(result)
+        token, result = await world.pipeline.fetch(
+            shown, origin=None, timeout_seconds=30, freshen=freshen
+        )
+        assert token is not None
+        assert result.is_admitted
 
 
 async def test_what_is_not_known_of_a_status_is_for_a_person(tmp_path: Path) -> None:
