@@ -47,10 +47,10 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="memory is read through /proc"),
 ]
 
-FEW, MANY = 600, 10_000
+FEW, MANY = 400, 10_000
 """Questions of the quick test, and those of the promise."""
 
-PEOPLE = 50
+PEOPLE = 25
 CARRIED = 10
 JIANGSU, NANJING = "urn:hutong:hub:320000", "urn:hutong:region:320100"
 SOUTH_GATE = "urn:hutong:checkpoint:440100:south-gate"
