@@ -121,7 +121,7 @@ async def test_what_is_fetched_waits_for_a_list_that_was_just_begun(tmp_path: Pa
 
         shown = hangzhou_qr()
         token, result = await world.pipeline.fetch(shown, origin=None, timeout_seconds=30)
-        assert token is not None
+        assert token is not None, codes(result)
         assert "STATUS_UNKNOWN" in codes(result)
         token, result = await world.pipeline.fetch(
             shown, origin=None, timeout_seconds=30, freshen=freshen
