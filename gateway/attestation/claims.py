@@ -231,14 +231,14 @@ def claims_to_json(attestation: Attestation) -> bytes:
     if issued.tzinfo is None or begins.tzinfo is None or ends.tzinfo is None:
         raise _invalid("every time needs a zone")
     claims = _claims_of(attestation)
-    code, status, serial = attestation.code, attestation.status, attestation.serial
+    code, status, serial = attestation.code, claims.status, claims.serial
     # A struct is not checked when it is built, only when it is read. The code has
     # checked itself, so the frame and the ends of the reports are left.
     if claims.iat < 0:
         raise _invalid("iat lies before the epoch")
-    if status is not None and not 0 <= status.index <= MAX_STATUS_INDEX:
+    if status is not UNSET and not 0 <= status.status_list.idx <= MAX_STATUS_INDEX:
         raise _invalid("status is out of bounds")
-    if serial is not None and not 0 <= serial <= MAX_SERIAL:
+    if serial is not UNSET and not 0 <= serial <= MAX_SERIAL:
         raise _invalid("serial is out of bounds")
     check_frame(claims)
     if code.valid_until is not None and ends > code.valid_until:
