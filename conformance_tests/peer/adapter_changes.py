@@ -59,7 +59,8 @@ class ReferenceChanges:
     def __post_init__(self) -> None:
         self.uri = f"urn:hutong:status:{self.authority.rpartition(':')[2]}:reference"
         while len(self._decoys) < _DECOYS:
-            self._decoys.add(secrets.randbelow(SIZE))
+            # Not among the first, so that the fault of giving them out in order shows always.
+            self._decoys.add(SIZE // 2 + secrets.randbelow(SIZE // 2))
         now = int(time.time())
         life = 60 if self.fault == "list-ends-early" else 2 * _LIFE_SECONDS
         data = packed(dict.fromkeys(list(self._decoys)[: _DECOYS // 2], 1), bits=1, size=SIZE)
