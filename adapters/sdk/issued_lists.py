@@ -272,7 +272,7 @@ def revoke_people(
             entry
             for (entry,) in connection.execute(
                 "SELECT entry FROM decoys WHERE list = ? AND status = 0 ORDER BY RANDOM() LIMIT ?",
-                (number, random_below(len(entries) + 2)),
+                (number, 1 + random_below(len(entries) + 2)),
             )
         ]
         for table, touched in (("issued", entries), ("decoys", decoys)):
