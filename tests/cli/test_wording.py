@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli import adapter, hub, terminal
+from gateway.cli import adapter, hub_members, terminal
 from gateway.cli.operator_client import MemberView
 from gateway.cli.terminal import Exit, describe
 from gateway.recognition import load_policy
@@ -46,12 +46,12 @@ def city(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("columns", ["60", "80", "120", "200"])
 def test_a_urn_stands_on_one_line_however_narrow_the_screen(columns, monkeypatch, capsys) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    hub._print_members([_member("north gate")])
+    hub_members.print_members([_member("north gate")])
     assert sum(_GATE in line for line in capsys.readouterr().out.splitlines()) == 1
 
 
 def test_a_name_that_a_member_gave_itself_is_text_and_no_markup(capsys) -> None:
-    hub._print_members([_member("[/] [red]x[/red]")])
+    hub_members.print_members([_member("[/] [red]x[/red]")])
     assert "[/] [red]x[/red]" in capsys.readouterr().out
 
 

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.cli.main import main
-from gateway.cli.operator_client import _view as member_view
+from gateway.cli.operator_client import member_view
 from tests.trust.simulator import FederationSimulator
 
 if TYPE_CHECKING:
