@@ -146,7 +146,7 @@ class SuiteFeed(feed_service_pb2_grpc.FeedServiceServicer):
     async def Acknowledge(  # noqa: N802 - the service's own name
         self,
         request: feed_service_pb2.AcknowledgeRequest,  # noqa: ARG002 - nothing depends on it
-        context: _Context,  # noqa: ARG002
+        context: _Context,  # noqa: ARG002 - as above
     ) -> feed_service_pb2.AcknowledgeResponse:
         """Take note."""
         return feed_service_pb2.AcknowledgeResponse()

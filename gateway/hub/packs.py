@@ -138,6 +138,7 @@ class PackRpcs(pb_grpc.RegistryServiceServicer):
         """Make a pack and send it in chunks."""
         self._access.require(context, READ_SCOPE)
         if self.packs is None:
+            # A hub that was made without a maker answers UNIMPLEMENTED.
             raise NotImplementedError
         data = await self.packs.make(
             request.prefixes,

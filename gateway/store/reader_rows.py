@@ -69,6 +69,7 @@ class ReaderRows:
         raise NotImplementedError
 
     def _connect(self, *, writes: bool) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection in a transaction; the store's own."""
         raise NotImplementedError
 
     async def say_readers(

@@ -30,7 +30,11 @@ class Desk(OperatorClient):
 
     async def preview(self, rule: DistrustRule) -> pb.PreviewDistrustResponse:
         """What a distrust would touch."""
-        return await self._do(self._registry.PreviewDistrust, pb.PreviewDistrustRequest(rule=rule))  # type: ignore[no-any-return]
+        request = pb.PreviewDistrustRequest(rule=rule)
+        preview: pb.PreviewDistrustResponse = await self._do(
+            self._registry.PreviewDistrust, request
+        )
+        return preview
 
     async def distrust(self, rule: DistrustRule, reason: str) -> tuple[str, int]:
         """Publish a distrust; returns what names it, and its number in the feed."""
