@@ -32,6 +32,7 @@ from gateway.trust.enrolment import verify_enrolment_proofs as verify_enrolment_
 from gateway.trust.entries import Distrust as Distrust
 from gateway.trust.entries import Notice as Notice
 from gateway.trust.entries import Rehearsal as Rehearsal
+from gateway.trust.entries import Silence as Silence
 from gateway.trust.entries import StatusEntry as StatusEntry
 from gateway.trust.entries import Superior as Superior
 from gateway.trust.entries import anchor_of as anchor_of
@@ -40,6 +41,7 @@ from gateway.trust.entries import distrust_body as distrust_body
 from gateway.trust.entries import notice_body as notice_body
 from gateway.trust.entries import parse_rehearsal as parse_rehearsal
 from gateway.trust.entries import rehearsal_body as rehearsal_body
+from gateway.trust.entries import silence_body as silence_body
 from gateway.trust.entries import superior_body as superior_body
 from gateway.trust.errors import AnchorError as AnchorError
 from gateway.trust.errors import DistrustError as DistrustError

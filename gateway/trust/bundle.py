@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.attestation.errors import AttestationError, AttestationFault
 from gateway.codes.divisions import longest_prefix
-from gateway.trust.entries import Distrust, Notice, Rehearsal, StatusEntry, Superior
+from gateway.trust.entries import Distrust, Notice, Rehearsal, Silence, StatusEntry, Superior
 from gateway.trust.errors import Missing, TrustLookupError
 from gateway.trust.feed import FeedKind
 from gateway.trust.keys import KeyUse
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.trust.distrust import DistrustRule
     from gateway.trust.live import LiveSet, Published
 
-_Extra = TypeVar("_Extra", Distrust, Notice, Rehearsal, StatusEntry, Superior)
+_Extra = TypeVar("_Extra", Distrust, Notice, Rehearsal, Silence, StatusEntry, Superior)
 
 
 class TrustBundle:
@@ -118,6 +118,15 @@ class TrustBundle:
     def notices(self) -> tuple[Notice, ...]:
         """Returns the notices, by subject."""
         return self._all(Notice)
+
+    def silence(self, urn: str) -> Silence | None:
+        """Returns what the hub says of a region that it does not hear; None: it hears it."""
+        _, silence = self._extras.get((FeedKind.SILENCE, urn), (None, None))
+        return silence if isinstance(silence, Silence) else None
+
+    def silences(self) -> tuple[Silence, ...]:
+        """Returns the regions that the hub does not hear, by URN."""
+        return self._all(Silence)
 
     def statuses(self) -> tuple[StatusEntry, ...]:
         """Returns the newest word on every status list that is believed, by URI."""

@@ -1,6 +1,6 @@
 """What the younger kinds of feed entries say.
 
-Distrusts, statuses, rehearsals, notices, the superior. Each is a frozen value made from
+Distrusts, statuses, silences, rehearsals, notices, the superior. Each is a frozen value made from
 a verified entry when it is put into the live set; it keeps the parsed part that readers
 ask for at every turn, and leaves the rest in the token.
 """
@@ -124,6 +124,24 @@ class StatusEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """A region whose changes the hub does not hear, in the hub's own words.
+
+    Attributes:
+        entry: the hub's entry; its subject is the region's URN.
+        since: up to when the hub has heard all that the region said of its status lists.
+    """
+
+    entry: LiveEntry
+    since: datetime
+
+    @property
+    def urn(self) -> str:
+        """The region."""
+        return self.entry.subject
+
+
+@dataclass(frozen=True, slots=True)
 class Rehearsal:
     """A key that is to be used, with something that it signed.
 
@@ -201,7 +219,7 @@ class Superior:
         return anchor_of(self.hub, self.keys)
 
 
-Extra = Distrust | StatusEntry | Rehearsal | Notice | Superior
+Extra = Distrust | StatusEntry | Silence | Rehearsal | Notice | Superior
 """What an entry of a younger kind says; ``None`` stands for a kind not known here."""
 
 
@@ -230,6 +248,11 @@ def distrust_body(rule: DistrustRule, *, reason: str, decided_at: datetime) -> d
 def notice_body(topic: str, *, at: datetime, **more: Any) -> dict[str, Any]:
     """Returns the body of an entry of kind ``notice``; its subject is ``{urn}#{topic}``."""
     return {"topic": topic, "at": to_seconds(at), **more}
+
+
+def silence_body(since: datetime) -> dict[str, Any]:
+    """Returns the body of an entry of kind ``silence``; its subject is the region's URN."""
+    return {"since": to_seconds(since)}
 
 
 def superior_body(hub: str, keys: Iterable[MemberKey]) -> dict[str, Any]:
@@ -311,6 +334,18 @@ def parse_notice(entry: LiveEntry, body: dict[str, Any]) -> Notice:
     return Notice(entry, urn, topic, from_seconds(read.at), body)
 
 
+def parse_silence(entry: LiveEntry, body: dict[str, Any]) -> Silence:
+    """Reads a body of kind ``silence``.
+
+    Raises:
+        StatementError: it does not hold.
+    """
+    read = _convert(body, _Silence, "a silence has exactly a time")
+    if names.region_of(entry.subject) is None:
+        raise StatementError("the subject is the URN of the region")
+    return Silence(entry, from_seconds(read.since))
+
+
 def parse_superior(entry: LiveEntry, body: dict[str, Any]) -> Superior:
     """Reads a body of kind ``superior``.
 
@@ -341,6 +376,10 @@ class _Distrust(msgspec.Struct, forbid_unknown_fields=True):
 class _Notice(msgspec.Struct):
     topic: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TOPIC_LENGTH)]
     at: Seconds
+
+
+class _Silence(msgspec.Struct, forbid_unknown_fields=True):
+    since: Seconds
 
 
 class _Superior(msgspec.Struct, forbid_unknown_fields=True):

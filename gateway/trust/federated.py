@@ -44,7 +44,14 @@ if TYPE_CHECKING:
     from gateway.attestation.sealing_keys import SealingPublicKey
     from gateway.trust.authority import Authority
     from gateway.trust.distrust import DistrustRule
-    from gateway.trust.entries import Distrust, Notice, Rehearsal, StatusEntry, Superior
+    from gateway.trust.entries import (
+        Distrust,
+        Notice,
+        Rehearsal,
+        Silence,
+        StatusEntry,
+        Superior,
+    )
     from gateway.trust.live import Published
 
 
@@ -150,6 +157,21 @@ class FederatedBundle(TrustBundle):
         """Returns what a distrust would end, in the feed that answers for its issuer."""
         home = self._homes.get(rule.issuer)
         return () if home is None else home.bundle.touched(rule)
+
+    def silence(self, urn: str) -> Silence | None:
+        """As :meth:`TrustBundle.silence`, by the hub that answers for the region."""
+        home = self._homes.get(urn)
+        return None if home is None else home.bundle.silence(urn)
+
+    def silences(self) -> tuple[Silence, ...]:
+        """As :meth:`TrustBundle.silences`, each by the hub that answers for the region."""
+        found = [
+            silence
+            for _, bundle in self._in_order()
+            for silence in bundle.silences()
+            if self._answers(silence.urn, bundle)
+        ]
+        return tuple(sorted(found, key=lambda silence: silence.urn))
 
     def statuses(self) -> tuple[StatusEntry, ...]:
         """As :meth:`TrustBundle.statuses`, of those that may sign them."""

@@ -43,6 +43,7 @@ class FeedKind(StrEnum):
     REHEARSAL = "rehearsal"
     NOTICE = "notice"
     SUPERIOR = "superior"
+    SILENCE = "silence"
 
     @property
     def is_known(self) -> bool:

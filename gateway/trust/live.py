@@ -35,6 +35,7 @@ from gateway.trust.entries import (
     parse_distrust,
     parse_notice,
     parse_rehearsal,
+    parse_silence,
     parse_superior,
     payload_of,
 )
@@ -293,6 +294,8 @@ class LiveSet:
             extra = self._rehearsal(entry)
         elif entry.kind is FeedKind.NOTICE:
             extra = parse_notice(live, entry.body)
+        elif entry.kind is FeedKind.SILENCE:
+            extra = parse_silence(live, entry.body)
         elif entry.kind is FeedKind.SUPERIOR:
             if any(k is FeedKind.SUPERIOR and s != entry.subject for k, s in self.extras):
                 raise StatementError("a hub stands below one other hub")

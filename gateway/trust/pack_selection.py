@@ -86,7 +86,7 @@ def _about(kind: FeedKind, subject: str, body: Mapping[str, Any]) -> str:
 
 def named_in_subject(kind: FeedKind, subject: str) -> str | None:
     """URN of whom a subject concerns; empty: everybody; None: the subject does not say."""
-    if kind is FeedKind.AUTHORITY:
+    if kind in (FeedKind.AUTHORITY, FeedKind.SILENCE):
         return subject
     if kind in (FeedKind.SCHEME, FeedKind.POLICY, FeedKind.NOTICE):
         urn = subject.partition("#")[0]
