@@ -213,6 +213,14 @@ readers: Final = sa.Table(
     sa.Column("process", sa.String(32), nullable=False),
 )
 
+# Up to when the hub has heard all that a region said of its status lists.
+heard_regions: Final = sa.Table(
+    "heard_regions",
+    metadata,
+    sa.Column("urn", sa.String(128), primary_key=True),
+    sa.Column("heard_at", Seconds, nullable=False),
+)
+
 # What readers said of rehearsals; no reason: the reader would verify the new key.
 rehearsal_answers: Final = sa.Table(
     "rehearsal_answers",

@@ -27,6 +27,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gateway.database import WRITE_OPTION, StoreError, close_engine, create_engine, prepare_file
 from gateway.store import schema
+from gateway.store.heard_rows import HeardRows
 from gateway.store.ledger import proof_digest, read_audit
 from gateway.store.migrate import MIGRATIONS
 from gateway.store.reader_rows import ReaderRows
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from gateway.store.records import AuditRow, EnrolmentRow, Loaded, StatementRow
 
 
-class Store(ReaderRows):
+class Store(ReaderRows, HeardRows):
     """One database; see the module."""
 
     def __init__(self, engine: AsyncEngine) -> None:

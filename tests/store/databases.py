@@ -38,6 +38,7 @@ DELETE FROM members; DELETE FROM feed_entries; DELETE FROM used_proofs; DELETE F
 DELETE FROM status_lists;
 DELETE FROM notices;
 DELETE FROM readers; DELETE FROM rehearsal_answers; DELETE FROM processes;
+DELETE FROM heard_regions;
 ALTER TABLE audit DISABLE TRIGGER USER; DELETE FROM audit; ALTER TABLE audit ENABLE TRIGGER USER;
 UPDATE feed_state SET floor = 0, last_sequence = 0, last_digest = '';
 """
