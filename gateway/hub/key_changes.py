@@ -41,10 +41,11 @@ from gateway.trust import (
     verify_statement,
 )
 from gateway.trust.errors import PossessionError, StatementError
+from gateway.trust.key_proofs import key_proof_key_id, verify_key_proof
 from gateway.trust.keys import KeyState
 from gateway.trust.lifecycle import KeyChange, apply_key_change, parse_key_change
 from gateway.trust.linter import lint_key_change, refuse_errors
-from gateway.trust.statements import key_proof_key_id, unverified_statement, verify_key_proof
+from gateway.trust.statements import unverified_statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from gateway.attestation.sealing_keys import SealingPublicKey
     from gateway.trust.authority import Authority
     from gateway.trust.distrust import DistrustRule
-    from gateway.trust.live import LiveSet, Published
+    from gateway.trust.live import LiveSet
+    from gateway.trust.live_rules import Published
 
 _Extra = TypeVar("_Extra", Distrust, Notice, Rehearsal, Silence, StatusEntry, Superior)
 

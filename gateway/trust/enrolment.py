@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 from gateway.trust.authority import lint_enrolment, parse_enrolment
 from gateway.trust.errors import Missing, PossessionError, StatementError, TrustLookupError
+from gateway.trust.key_proofs import KeyProof, key_proof_key_id, verify_key_proof
 from gateway.trust.keys import KeyUse
 from gateway.trust.statements import (
-    KeyProof,
     StatementKind,
-    key_proof_key_id,
     statement_digest,
     unverified_statement,
-    verify_key_proof,
     verify_statement,
 )
 

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         StatusEntry,
         Superior,
     )
-    from gateway.trust.live import Published
+    from gateway.trust.live_rules import Published
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The feed's three tokens, and the chain that the hub appends to (docs/spec/feed.md).
+"""The feed's three tokens (docs/spec/feed.md).
 
 * An *entry*, type ``hutong-feed-entry+jwt``: ``{iss, seq, prev, iat, kind, subject,
   body}``. ``seq`` goes up by one from 1; ``prev`` is the base64url SHA-256 of the
@@ -30,7 +30,7 @@ kind            subject                          body
 ==============  ===============================  =========================================
 
 Verifying here means: one token, its signature and its shape. What follows what is
-``replica``'s to judge.
+``replica``'s to judge; signing is ``feed_log``'s.
 """
 
 from __future__ import annotations
@@ -45,17 +45,14 @@ from gateway.attestation import base64url
 from gateway.trust import jws, names
 from gateway.trust.errors import FeedError, FeedFault, TrustLookupError
 from gateway.trust.kinds import FeedKind as FeedKind
-from gateway.trust.kinds import is_withdrawal, withdrawal
-from gateway.trust.times import Seconds, from_seconds, to_seconds
+from gateway.trust.kinds import is_withdrawal
+from gateway.trust.times import Seconds, from_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from gateway.attestation.keys import SigningKey
     from gateway.trust.anchor import TrustAnchor
-    from gateway.trust.authority import Authority
-    from gateway.trust.statements import Statement
 
 ENTRY_TYPE: Final = "hutong-feed-entry+jwt"
 HEAD_TYPE: Final = "hutong-feed-head+jwt"
@@ -196,98 +193,6 @@ def entries_digest(digests: Iterable[str]) -> str:
     return base64url.encode(over.digest())
 
 
-def authority_change(authority: Authority) -> tuple[FeedKind, str, dict[str, Any]]:
-    """Returns kind, subject and body of the entry that publishes an authority."""
-    return FeedKind.AUTHORITY, authority.urn, authority.to_body()
-
-
-def statement_change(statement: Statement) -> tuple[FeedKind, str, dict[str, Any]]:
-    """Returns kind, subject and body of the entry that publishes a scheme or a policy.
-
-    Raises:
-        ValueError: an enrolment or a change of keys, which are never published, or a
-            rehearsal, whose subject the hub gives.
-        StatementError: the statement does not name its subject.
-    """
-    if statement.kind.value not in ("scheme", "policy"):
-        raise ValueError("only schemes and policies are published under their own subject")
-    return FeedKind(statement.kind.value), statement.subject, {"statement": statement.token}
-
-
-def withdrawal_change(
-    kind: FeedKind, subject: str, reason: str
-) -> tuple[FeedKind, str, dict[str, Any]]:
-    """Returns kind, subject and body of the entry that withdraws what is live."""
-    return kind, subject, withdrawal(reason)
-
-
-def sign_entry(
-    key: SigningKey,
-    *,
-    hub: str,
-    sequence: int,
-    previous: str,
-    issued_at: datetime,
-    kind: FeedKind,
-    subject: str,
-    body: dict[str, Any],
-) -> str:
-    """Signs an entry with a feed key of the hub. Most callers want :class:`FeedLog`."""
-    claims = {
-        "iss": hub,
-        "seq": sequence,
-        "prev": previous,
-        "iat": to_seconds(issued_at),
-        "kind": kind.value,
-        "subject": subject,
-        "body": body,
-    }
-    return jws.sign(claims, key, typ=ENTRY_TYPE)
-
-
-def sign_head(key: SigningKey, *, hub: str, sequence: int, digest: str, issued_at: datetime) -> str:
-    """Signs a head with a feed key of the hub. Most callers want :class:`FeedLog`."""
-    claims = {"iss": hub, "seq": sequence, "digest": digest, "iat": to_seconds(issued_at)}
-    return jws.sign(claims, key, typ=HEAD_TYPE)
-
-
-def sign_manifest(
-    key: SigningKey,
-    *,
-    hub: str,
-    sequence: int,
-    digest: str,
-    issued_at: datetime,
-    live: Iterable[str],
-    floor: int = 0,
-    tombstones: Iterable[str] = (),
-) -> str:
-    """Signs a manifest with a feed key of the hub. Most callers want :class:`FeedLog`.
-
-    Args:
-        key: a feed key.
-        hub: URN of the hub.
-        sequence: number of the newest entry.
-        digest: of the newest entry.
-        issued_at: now.
-        live: digests of the live entries in order of their numbers.
-        floor: the oldest number that a reader can continue after.
-        tombstones: digests of the listed tombstones in order of their numbers.
-    """
-    digests = list(live)
-    claims = {
-        "iss": hub,
-        "seq": sequence,
-        "digest": digest,
-        "iat": to_seconds(issued_at),
-        "count": len(digests),
-        "entries": entries_digest(digests),
-        "floor": floor,
-        "tombstones": entries_digest(tombstones),
-    }
-    return jws.sign(claims, key, typ=MANIFEST_TYPE)
-
-
 def verify_entry(token: str, anchor: TrustAnchor) -> FeedEntry:
     """Verifies one entry by itself.
 
@@ -339,126 +244,6 @@ def verify_manifest(token: str, anchor: TrustAnchor) -> FeedManifest:
         claims.floor,
         claims.tombstones,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class FeedLog:
-    """Where the hub's chain ends; pure, one writer at a time.
-
-    Appending gives the entry and the log after it. The hub makes the entry durable
-    and only then takes the new log in place of the old, so a failed write leaves
-    nothing behind::
-
-        entry, after = log.append(key, *authority_change(authority), now=now)
-        await store.add(entry)
-        log = after
-
-    Attributes:
-        hub: URN of the hub.
-        sequence: number of the newest entry; 0: none yet.
-        digest: of the newest entry.
-        issued_at: when the newest entry was signed; None: none yet.
-    """
-
-    hub: str
-    sequence: int = 0
-    digest: str = ZERO_DIGEST
-    issued_at: datetime | None = None
-
-    def append(
-        self,
-        key: SigningKey,
-        kind: FeedKind,
-        subject: str,
-        body: dict[str, Any],
-        *,
-        now: datetime,
-    ) -> tuple[FeedEntry, FeedLog]:
-        """Signs the next entry.
-
-        A clock that was set back does not make entries go back: ``iat`` never
-        falls below that of the entry before.
-        """
-        issued_at = from_seconds(to_seconds(now))
-        if self.issued_at is not None:
-            issued_at = max(issued_at, self.issued_at)
-        token = sign_entry(
-            key,
-            hub=self.hub,
-            sequence=self.sequence + 1,
-            previous=self.digest,
-            issued_at=issued_at,
-            kind=kind,
-            subject=subject,
-            body=body,
-        )
-        if len(token) > MAX_ENTRY_BYTES:
-            raise FeedError(f"the entry is longer than {MAX_ENTRY_BYTES} bytes")
-        entry = FeedEntry(
-            sequence=self.sequence + 1,
-            previous=self.digest,
-            issued_at=issued_at,
-            kind=kind,
-            subject=subject,
-            body=body,
-            token=token,
-            digest=entry_digest(token),
-        )
-        return entry, self.after(entry)
-
-    def after(self, entry: FeedEntry) -> FeedLog:
-        """Returns the log that ends with this entry, read back from the store.
-
-        Raises:
-            FeedError: FEED_GAP or FEED_FORK, it does not follow.
-        """
-        if entry.sequence != self.sequence + 1:
-            raise FeedError("the entry is not the next one", code=FeedFault.FEED_GAP)
-        if entry.previous != self.digest:
-            raise FeedError("the entry follows another one", code=FeedFault.FEED_FORK)
-        return FeedLog(self.hub, entry.sequence, entry.digest, entry.issued_at)
-
-    def head(self, key: SigningKey, *, now: datetime) -> str:
-        """Signs where the chain ends now."""
-        return sign_head(
-            key,
-            hub=self.hub,
-            sequence=self.sequence,
-            digest=self.digest,
-            issued_at=self._not_before_newest(now),
-        )
-
-    def manifest(
-        self,
-        key: SigningKey,
-        live: Iterable[str],
-        *,
-        now: datetime,
-        floor: int = 0,
-        tombstones: Iterable[str] = (),
-    ) -> str:
-        """Signs where the chain ends and which entries are live.
-
-        Args:
-            key: a feed key.
-            live: digests of the live entries in order of their numbers.
-            now: the moment of signing.
-            floor: the oldest number that a reader can continue after.
-            tombstones: digests of the listed tombstones in order of their numbers.
-        """
-        return sign_manifest(
-            key,
-            hub=self.hub,
-            sequence=self.sequence,
-            digest=self.digest,
-            issued_at=self._not_before_newest(now),
-            live=live,
-            floor=floor,
-            tombstones=tombstones,
-        )
-
-    def _not_before_newest(self, now: datetime) -> datetime:
-        return now if self.issued_at is None else max(now, self.issued_at)
 
 
 _Claims = TypeVar("_Claims", _EntryClaims, _HeadClaims, _ManifestClaims)

@@ -23,7 +23,8 @@ from gateway.trust.feed import (
     verify_entry,
 )
 from gateway.trust.kinds import looks_withdrawn
-from gateway.trust.live import LiveSet, check_not_older, check_not_older_status
+from gateway.trust.live import LiveSet
+from gateway.trust.live_rules import check_not_older, check_not_older_status
 from gateway.trust.times import LEEWAY
 
 if TYPE_CHECKING:

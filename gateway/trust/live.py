@@ -21,13 +21,12 @@ the key signed stays in the set, and the bundle does not believe it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from gateway.attestation.status_change import verify_status_change
 from gateway.errors import TrustError
-from gateway.trust import names
-from gateway.trust.authority import Authority, parse_authority
+from gateway.trust.authority import parse_authority
 from gateway.trust.entries import (
     LiveEntry,
     Rehearsal,
@@ -37,21 +36,27 @@ from gateway.trust.entries import (
     parse_rehearsal,
     parse_silence,
     parse_superior,
-    payload_of,
 )
 from gateway.trust.errors import FeedError, FeedFault, Missing, StatementError, TrustLookupError
 from gateway.trust.feed import MAX_LIVE_ENTRIES, FeedEntry, FeedKind
 from gateway.trust.keys import KeyUse
+from gateway.trust.live_rules import (
+    LiveAuthority,
+    Published,
+    Signed,
+    check_not_older,
+    check_not_older_status,
+    check_still_holds,
+    signed_of,
+)
 from gateway.trust.statements import (
     StatementKind,
-    check_key_times,
     served_prefixes,
     verify_statement,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime
 
     from gateway.attestation.keys import VerificationKey
     from gateway.trust.entries import Extra
@@ -61,42 +66,6 @@ Place: TypeAlias = tuple[FeedKind, str]
 """Kind and subject: what a later entry supersedes."""
 
 _PUBLISHED: Final = (FeedKind.SCHEME, FeedKind.POLICY)
-
-
-@dataclass(frozen=True, slots=True)
-class LiveAuthority:
-    """An authority in force."""
-
-    entry: LiveEntry
-    authority: Authority
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A scheme or policy in force.
-
-    The document is not kept parsed: there are hundreds, and each is wanted once a
-    change. ``entry.digest`` tells whether it is still the one seen before.
-
-    Attributes:
-        entry: the hub's entry.
-        authority: URN of the region that signed it.
-        signed_at: when the region did, by its own clock.
-        key_id: of the statement key.
-        serves: divisions it speaks for, as shortest prefixes.
-    """
-
-    entry: LiveEntry
-    authority: str
-    signed_at: datetime
-    key_id: str
-    serves: tuple[str, ...]
-
-    def document(self) -> dict[str, Any]:
-        """Returns a fresh copy of the document."""
-        statement: str = payload_of(self.entry.token)["body"]["statement"]
-        document: dict[str, Any] = payload_of(statement)["body"]
-        return document
 
 
 class LiveSet:
@@ -235,7 +204,7 @@ class LiveSet:
                 raise StatementError("another authority holds one of the keys")
         for signed in self._signed():
             if signed.issuer == authority.urn:
-                _check_still_holds(signed, authority)
+                check_still_holds(signed, authority)
         self.authorities[authority.urn] = LiveAuthority(_live(entry), authority)
 
     def _release(self, urn: str) -> None:
@@ -259,7 +228,7 @@ class LiveSet:
             key_id=statement.key_id,
             serves=served_prefixes(statement),
         )
-        _check_still_holds(_signed_of(published), self.authorities[statement.issuer].authority)
+        check_still_holds(signed_of(published), self.authorities[statement.issuer].authority)
         before = self.published.get(published.entry.place)
         if before is not None:
             check_not_older(published, before)
@@ -279,7 +248,7 @@ class LiveSet:
             size=change.base.size,
             bits=change.base.bits,
         )
-        _check_still_holds(_signed_of(status), self.authorities[change.issuer].authority)
+        check_still_holds(signed_of(status), self.authorities[change.issuer].authority)
         _, before = self.extras.get(status.entry.place, (None, None))
         if isinstance(before, StatusEntry):
             check_not_older_status(status, before)
@@ -339,12 +308,12 @@ class LiveSet:
             key = replace(key, is_revoked=False, tainted_from=None)
         return key
 
-    def _signed(self) -> Iterator[_Signed]:
+    def _signed(self) -> Iterator[Signed]:
         for published in self.published.values():
-            yield _signed_of(published)
+            yield signed_of(published)
         for _, extra in self.extras.values():
             if isinstance(extra, StatusEntry | Rehearsal):
-                yield _signed_of(extra)
+                yield signed_of(extra)
 
 
 class _AttestationKeys:
@@ -355,69 +324,6 @@ class _AttestationKeys:
 
     def attestation_key(self, issuer: str, key_id: str) -> VerificationKey:
         return self._live._key(issuer, key_id, KeyUse.ATTEST)  # noqa: SLF001 - of this module
-
-
-@dataclass(frozen=True, slots=True)
-class _Signed:
-    """What the rules ask of anything that a region signed."""
-
-    issuer: str
-    kind: str
-    key_id: str
-    use: KeyUse
-    signed_at: datetime
-    accepted_at: datetime
-    serves: tuple[str, ...]
-
-
-def _signed_of(item: Published | StatusEntry | Rehearsal) -> _Signed:
-    entry = item.entry
-    if isinstance(item, Published):
-        urn, use, serves = item.authority, KeyUse.STATE, item.serves
-        key_id, signed_at = item.key_id, item.signed_at
-    elif isinstance(item, StatusEntry):
-        urn, use, serves = item.issuer, KeyUse.ATTEST, (item.issuer[-6:],)
-        key_id, signed_at = item.key_id, item.issued_at
-    else:
-        urn, use, serves = item.issuer, KeyUse.STATE, ()
-        key_id, signed_at = item.signed_by, item.issued_at
-    return _Signed(urn, entry.kind.value, key_id, use, signed_at, entry.issued_at, serves)
-
-
-def check_not_older(published: Published, before: Published) -> None:
-    """Refuses a statement that its region signed before the one in force.
-
-    Raises:
-        FeedError: FEED_ROLLED_BACK; the hub, or a thief of its key, plays back an
-            old statement.
-    """
-    if published.signed_at < before.signed_at:
-        raise FeedError(
-            "the statement is older than the one it supersedes", code=FeedFault.FEED_ROLLED_BACK
-        )
-
-
-def check_not_older_status(status: StatusEntry, before: StatusEntry) -> None:
-    """Refuses a word on a status list that is older than the one in force.
-
-    Raises:
-        FeedError: FEED_ROLLED_BACK.
-    """
-    if status.number < before.number or (
-        status.number == before.number and status.statement != before.statement
-    ):
-        raise FeedError(
-            "the statement is older than the one it supersedes", code=FeedFault.FEED_ROLLED_BACK
-        )
-
-
-def _check_still_holds(signed: _Signed, authority: Authority) -> None:
-    key = authority.member_key(signed.key_id, signed.use)
-    check_key_times(key, issued_at=signed.signed_at, accepted_at=signed.accepted_at)
-    if not authority.may_sign(signed.kind):
-        raise StatementError("a statement of a kind that its superior does not allow")
-    if not all(names.covers(authority.prefixes, served) for served in signed.serves):
-        raise StatementError("a statement speaks for a division of another authority")
 
 
 def _inner(entry: FeedEntry) -> str:

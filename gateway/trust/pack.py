@@ -38,7 +38,8 @@ from gateway.trust.bundle import TrustBundle
 from gateway.trust.entries import StatusEntry, payload_of
 from gateway.trust.errors import FeedError, FeedFault, PackError
 from gateway.trust.feed import FeedKind, entries_digest, verify_entry
-from gateway.trust.live import LiveSet, check_not_older, check_not_older_status
+from gateway.trust.live import LiveSet
+from gateway.trust.live_rules import check_not_older, check_not_older_status
 from gateway.trust.pack_manifest import DEFAULT_PACK_BYTES as DEFAULT_PACK_BYTES
 from gateway.trust.pack_manifest import FORMAT_LINE, MAX_PACK_MANIFEST_BYTES, PACK_TYPE, take_apart
 from gateway.trust.pack_manifest import MAX_PACK_BYTES as MAX_PACK_BYTES

@@ -17,25 +17,19 @@ What stands in the body of a scheme or a policy is for ``gateway.codes`` and
 ``gateway.recognition`` to read. Here only that is read which says whom it
 speaks for: a scheme's ``family``, ``authority`` and ``prefixes``, a policy's
 ``region``.
-
-A *key proof* shows that the member holds a further signing key: a JWS of type
-``hutong-key-proof+jwt`` by that key over the digest of the enrolment statement,
-for one hub, for ten minutes, once.
 """
 
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
-from gateway.attestation import base64url
 from gateway.trust import jws, names
-from gateway.trust.errors import PossessionError, StatementError
+from gateway.trust.errors import StatementError
 from gateway.trust.times import LEEWAY, Seconds, from_seconds, to_seconds
 
 if TYPE_CHECKING:
@@ -46,23 +40,14 @@ if TYPE_CHECKING:
     from gateway.trust.keys import MemberKey
 
 STATEMENT_TYPE: Final = "hutong-statement+jwt"
-KEY_PROOF_TYPE: Final = "hutong-key-proof+jwt"
 
 MAX_ENROLMENT_BYTES: Final = 65_536
 """As ``hutong.v1.EnrolRequest.statement``, ``ChangeKeysRequest`` and ``RehearseRequest``."""
 MAX_STATEMENT_BYTES: Final = 262_144
 """As ``hutong.v1.PublishStatementRequest.statement``."""
-MAX_KEY_PROOF_BYTES: Final = 4_096
-"""As ``hutong.v1.EnrolRequest.key_proofs``."""
-MAX_KEY_PROOF_SECONDS: Final = 600
-"""Ten minutes: long enough to type, short enough to remember every ``jti`` seen."""
-TOKEN_ID_BYTES: Final = 16
-"""128 random bits never meet (HT-ATT-11)."""
 
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 _Urn = Annotated[str, msgspec.Meta(max_length=names.MAX_URN_LENGTH)]
-_Digest = Annotated[str, msgspec.Meta(min_length=43, max_length=43)]
-_TokenId = Annotated[str, msgspec.Meta(min_length=16, max_length=64)]
 
 
 class StatementKind(StrEnum):
@@ -116,36 +101,12 @@ class Statement:
         return self.issuer
 
 
-@dataclass(frozen=True, slots=True)
-class KeyProof:
-    """A verified proof of possession.
-
-    Attributes:
-        key_id: the key whose possession is proven.
-        token_id: accept it once, until ``expires_at``.
-        expires_at: from then on the proof is void.
-    """
-
-    key_id: str
-    token_id: str
-    expires_at: datetime
-
-
 class _StatementClaims(msgspec.Struct, forbid_unknown_fields=True):
     iss: _Urn
     iat: Seconds
     kind: StatementKind
     body: dict[str, Any]
     exp: Seconds | msgspec.UnsetType = msgspec.UNSET
-
-
-class _KeyProofClaims(msgspec.Struct, forbid_unknown_fields=True):
-    iss: _Urn
-    aud: _Urn
-    iat: Seconds
-    exp: Seconds
-    jti: _TokenId
-    digest: _Digest
 
 
 def sign_statement(
@@ -270,86 +231,6 @@ def check_scope(statement: Statement, prefixes: Collection[str]) -> None:
 def statement_digest(token: str) -> str:
     """Returns the base64url SHA-256 of a statement, as key proofs name it."""
     return jws.digest(token)
-
-
-def key_proof(
-    key: SigningKey,
-    digest: str,
-    *,
-    issuer: str,
-    audience: str,
-    now: datetime,
-    ttl_seconds: int = MAX_KEY_PROOF_SECONDS,
-    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-) -> str:
-    """Signs a proof of possession.
-
-    Args:
-        key: the key to prove.
-        digest: of the enrolment statement that names it.
-        issuer: URN of the member.
-        audience: URN of the hub.
-        now: becomes ``iat``.
-        ttl_seconds: at most 600.
-        random_bytes: the source of ``jti``.
-    """
-    issued_at = to_seconds(now)
-    claims = {
-        "iss": issuer,
-        "aud": audience,
-        "iat": issued_at,
-        "exp": issued_at + ttl_seconds,
-        "jti": base64url.encode(random_bytes(TOKEN_ID_BYTES)),
-        "digest": digest,
-    }
-    return jws.sign(claims, key, typ=KEY_PROOF_TYPE)
-
-
-def verify_key_proof(
-    token: str,
-    key: VerificationKey,
-    *,
-    audience: str,
-    digest: str,
-    now: datetime,
-) -> KeyProof:
-    """Verifies a proof of possession. The caller refuses a ``token_id`` seen before.
-
-    Args:
-        token: the compact JWS.
-        key: the key it must be by; its issuer must be the proof's.
-        audience: URN of the hub that asks.
-        digest: of the enrolment statement.
-        now: the moment of checking.
-
-    Raises:
-        PossessionError: it does not prove that this member holds this key now.
-    """
-    try:
-        parsed = jws.take_apart(token, typ=KEY_PROOF_TYPE, max_bytes=MAX_KEY_PROOF_BYTES)
-        parsed.check_signature(key)
-        claims = msgspec.convert(parsed.claims(), _KeyProofClaims)
-    except (jws.MalformedError, jws.SignatureError, msgspec.ValidationError):
-        raise PossessionError("not a key proof of this key") from None
-    if claims.iss != key.issuer or claims.aud != audience or claims.digest != digest:
-        raise PossessionError("the proof is for another member, hub or statement")
-    if not 0 < claims.exp - claims.iat <= MAX_KEY_PROOF_SECONDS:
-        raise PossessionError(f"the proof lives longer than {MAX_KEY_PROOF_SECONDS} seconds")
-    if from_seconds(claims.iat) > now + LEEWAY or from_seconds(claims.exp) <= now - LEEWAY:
-        raise PossessionError("the proof is not valid now")
-    return KeyProof(key.key_id, claims.jti, from_seconds(claims.exp))
-
-
-def key_proof_key_id(token: str) -> str:
-    """Returns which key a proof says it is by, unverified, to look the key up.
-
-    Raises:
-        PossessionError: not a key proof at all.
-    """
-    try:
-        return jws.take_apart(token, typ=KEY_PROOF_TYPE, max_bytes=MAX_KEY_PROOF_BYTES).key_id
-    except jws.MalformedError:
-        raise PossessionError("not a key proof") from None
 
 
 def _parse(token: str, kinds: Collection[StatementKind]) -> tuple[jws.CompactJws, Statement]:

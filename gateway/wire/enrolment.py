@@ -31,12 +31,8 @@ from hutong.v1 import registry_service_pb2_grpc as pb_grpc
 from gateway.attestation.sealing import Binding, open_question
 from gateway.trust.errors import FeedError, FeedFault
 from gateway.trust.feed import verify_manifest
-from gateway.trust.statements import (
-    StatementKind,
-    key_proof,
-    sign_statement,
-    statement_digest,
-)
+from gateway.trust.key_proofs import key_proof
+from gateway.trust.statements import StatementKind, sign_statement, statement_digest
 from gateway.wire.errors import RpcFailure, failure_from_rpc_error
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from gateway.hub.feed_watch import FRAME_BYTES, Watcher, entries_frame, in_frame
 from gateway.store import FeedRow, FeedStateRow, StoreCorruptError
 from gateway.trust import FeedError, FeedKind, MemberState, authority_change, make_anchor
 from gateway.trust.entries import notice_body
-from gateway.trust.feed import withdrawal_change
+from gateway.trust.feed_log import withdrawal_change
 from gateway.trust.replica import FeedReplica
 from tests.hub.hub_world import GUANGZHOU, HANGZHOU, HUB, ZHEJIANG, Clock, region, signing_key
 

@@ -27,10 +27,11 @@ from gateway.attestation.sealing_keys import (
     public_sealing_jwk,
 )
 from gateway.codes.divisions import division_prefix
-from gateway.trust import feed, jws
+from gateway.trust import feed, feed_log, jws
 from gateway.trust.anchor import TrustAnchor, make_anchor
 from gateway.trust.authority import Authority, EnrolmentBody, MemberKind, MemberState
-from gateway.trust.feed import FeedEntry, FeedKind, FeedLog
+from gateway.trust.feed import FeedEntry, FeedKind
+from gateway.trust.feed_log import FeedLog
 from gateway.trust.keys import KeyUse, MemberKey, sealing_member_key, signing_member_key
 from gateway.trust.replica import FeedReplica
 from gateway.trust.statements import StatementKind, sign_statement
@@ -115,7 +116,7 @@ class FederationSimulator:
         region = self.regions.get(authority.region)
         if region is not None:
             region.authority = authority
-        return self.append(*feed.authority_change(authority))
+        return self.append(*feed_log.authority_change(authority))
 
     def suspend(self, code: str) -> FeedEntry:
         return self._set_state(code, MemberState.SUSPENDED)
@@ -180,7 +181,7 @@ class FederationSimulator:
             for entry in latest
             if not entry.is_tombstone or entry.sequence > floor or entry is newest
         ]
-        manifest = feed.sign_manifest(
+        manifest = feed_log.sign_manifest(
             self.feed_key,
             hub=self.hub,
             sequence=newest.sequence if newest else 0,

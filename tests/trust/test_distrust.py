@@ -17,7 +17,8 @@ from gateway.errors import TrustError
 from gateway.trust.distrust import DistrustRule, parse_distrust_rule
 from gateway.trust.entries import distrust_body
 from gateway.trust.errors import DistrustError
-from gateway.trust.feed import FeedKind, withdrawal_change
+from gateway.trust.feed import FeedKind
+from gateway.trust.feed_log import withdrawal_change
 from gateway.trust.keys import KeyUse
 from gateway.trust.lifecycle import KeyChange, KeyMove, apply_key_change
 from gateway.trust.replica import FeedReplica
@@ -310,7 +311,7 @@ def test_what_a_superior_does_not_allow_does_not_verify(world: World) -> None:
 
 
 def test_a_kind_is_not_taken_away_under_a_live_statement(federation: FederationSimulator) -> None:
-    from gateway.trust.feed import authority_change
+    from gateway.trust.feed_log import authority_change
 
     bound = dataclasses.replace(
         federation.regions["330100"].authority, kinds=frozenset({"attestation"})

@@ -23,18 +23,15 @@ from gateway.trust.authority import (
 )
 from gateway.trust.enrolment import verify_enrolment, verify_enrolment_proofs
 from gateway.trust.errors import PossessionError, StatementError, TrustLookupError
+from gateway.trust.key_proofs import key_proof
 from gateway.trust.keys import KeyUse, signing_member_key
-from gateway.trust.statements import (
-    StatementKind,
-    key_proof,
-    sign_statement,
-    statement_digest,
-)
+from gateway.trust.statements import StatementKind, sign_statement, statement_digest
 from tests.trust.simulator import HUB, START, make_region, member_keys
 
 if TYPE_CHECKING:
     from gateway.attestation.keys import SigningKey
-    from gateway.trust.statements import KeyProof, Statement
+    from gateway.trust.key_proofs import KeyProof
+    from gateway.trust.statements import Statement
 
 REGION = make_region("330100")
 STATE = REGION.signing[KeyUse.STATE]

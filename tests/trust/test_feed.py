@@ -12,14 +12,13 @@ from gateway.trust.errors import FeedError
 from gateway.trust.feed import (
     ZERO_DIGEST,
     FeedKind,
-    FeedLog,
     entries_digest,
     entry_digest,
-    statement_change,
     verify_entry,
     verify_head,
     verify_manifest,
 )
+from gateway.trust.feed_log import FeedLog, statement_change
 from gateway.trust.keys import KeyUse
 from gateway.trust.statements import Statement, StatementKind
 from tests.trust.simulator import HUB, START, FederationSimulator

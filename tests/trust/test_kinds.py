@@ -17,7 +17,8 @@ from gateway.trust.entries import (
     superior_body,
 )
 from gateway.trust.errors import FeedError, StatementError
-from gateway.trust.feed import FeedKind, sign_entry
+from gateway.trust.feed import FeedKind
+from gateway.trust.feed_log import sign_entry
 from gateway.trust.keys import KeyUse, MemberKey, signing_member_key
 from gateway.trust.replica import FeedReplica
 from gateway.trust.statements import StatementKind

@@ -14,7 +14,8 @@ from gateway.attestation.status_list import StatusList, sign_status_list, status
 from gateway.errors import HutongError
 from gateway.trust import FeedLog, MemberState, StatementKind, authority_change, make_anchor, pack
 from gateway.trust.entries import notice_body
-from gateway.trust.feed import FeedKind, withdrawal_change
+from gateway.trust.feed import FeedKind
+from gateway.trust.feed_log import withdrawal_change
 from gateway.trust.jws import digest
 from gateway.trust.live import LiveSet
 from gateway.trust.pack import PackReplica, load_pack, make_pack, read_manifest

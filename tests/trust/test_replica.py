@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.attestation.keys import generate_signing_key
-from gateway.trust import feed
+from gateway.trust import feed, feed_log
 from gateway.trust.replica import FeedReplica
 from tests.trust.replica_world import MINUTE, refused, refuses_entry
 from tests.trust.simulator import (
@@ -167,7 +167,7 @@ def test_a_head_of_another_moment_is_refused(federation: FederationSimulator) ->
     ahead = federation.replica()
     refused(behind, lambda: behind.apply_head(federation.head(), federation.now), "FEED_GAP")
     refused(ahead, lambda: ahead.apply_head(old, federation.now), "FEED_ROLLED_BACK")
-    forked = feed.sign_head(
+    forked = feed_log.sign_head(
         federation.feed_key,
         hub=federation.hub,
         sequence=ahead.sequence,

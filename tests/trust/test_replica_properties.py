@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.attestation.keys import generate_signing_key
-from gateway.trust import feed
+from gateway.trust import feed, feed_log
 from gateway.trust.errors import FeedError
-from gateway.trust.feed import FeedLog
+from gateway.trust.feed_log import FeedLog
 from gateway.trust.replica import FeedReplica
 from tests.trust.simulator import START, FederationSimulator, make_region
 
@@ -74,7 +74,7 @@ class ReplicaMachine(RuleBasedStateMachine):
     def hub_withdraws(self) -> None:
         self.hub.tick()
         newest = self.hub.live()[-1]
-        self.hub.append(*feed.withdrawal_change(newest.kind, newest.subject, "synthetic"))
+        self.hub.append(*feed_log.withdrawal_change(newest.kind, newest.subject, "synthetic"))
 
     @rule(data=st.data())
     def hub_compacts(self, data: st.DataObject) -> None:
@@ -143,7 +143,7 @@ class ReplicaMachine(RuleBasedStateMachine):
     def a_fork_of_the_history_arrives(self, code: str) -> None:
         """Signed by the hub's own key: on another entry than the one held."""
         log = FeedLog(self.hub.hub, self.replica.sequence, FORKED_DIGEST)
-        change = feed.authority_change(self.hub.regions[code].authority)
+        change = feed_log.authority_change(self.hub.regions[code].authority)
         token = log.append(self.hub.feed_key, *change, now=self.hub.now)[0].token
         self.refuses(lambda: self.replica.apply_entry(token, self.hub.now), "FEED_FORK")
         head = log.head(self.hub.feed_key, now=self.hub.now)
@@ -159,7 +159,7 @@ class ReplicaMachine(RuleBasedStateMachine):
         kept = [entry for entry in live if entry is not dropped]
         if kept[-1].sequence < self.replica.sequence:
             return
-        manifest = feed.sign_manifest(
+        manifest = feed_log.sign_manifest(
             self.hub.feed_key,
             hub=self.hub.hub,
             sequence=kept[-1].sequence,

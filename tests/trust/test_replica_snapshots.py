@@ -10,7 +10,7 @@ import pytest
 
 from gateway.attestation.keys import generate_signing_key
 from gateway.trust import feed, jws
-from gateway.trust.feed import sign_manifest
+from gateway.trust.feed_log import sign_manifest
 from gateway.trust.replica import FeedReplica
 from gateway.trust.statements import StatementKind
 from tests.trust.replica_world import refused

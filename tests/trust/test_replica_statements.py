@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.attestation.keys import generate_signing_key
-from gateway.trust import feed
+from gateway.trust import feed_log
 from gateway.trust.authority import MemberState
 from gateway.trust.feed import FeedKind
 from gateway.trust.keys import KeyUse, signing_member_key
@@ -151,7 +151,7 @@ def test_a_statement_key_is_not_dropped_while_something_lives_that_it_signed(
     refuses_entry(
         federation,
         federation.next_token(
-            *feed.authority_change(dataclasses.replace(region.authority, keys=only_new))
+            *feed_log.authority_change(dataclasses.replace(region.authority, keys=only_new))
         ),
         "FEED_MALFORMED",
     )
@@ -168,14 +168,14 @@ def test_prefixes_are_not_narrowed_under_a_live_statement(
     federation: FederationSimulator,
 ) -> None:
     authority = dataclasses.replace(federation.regions["330100"].authority, prefixes=("330106",))
-    refuses_next(federation, *feed.authority_change(authority))
+    refuses_next(federation, *feed_log.authority_change(authority))
 
 
 def test_two_active_authorities_do_not_hold_the_same_prefix(
     federation: FederationSimulator,
 ) -> None:
     province = make_region("330000", prefixes=("3301",))
-    refuses_next(federation, *feed.authority_change(province.authority))
+    refuses_next(federation, *feed_log.authority_change(province.authority))
 
 
 def test_a_prefix_is_free_again_when_its_holder_gives_it_up() -> None:

@@ -20,19 +20,16 @@ from gateway.trust.errors import (
     StatementError,
     TrustLookupError,
 )
+from gateway.trust.key_proofs import KEY_PROOF_TYPE, key_proof, key_proof_key_id, verify_key_proof
 from gateway.trust.statements import (
-    KEY_PROOF_TYPE,
     MAX_ENROLMENT_BYTES,
     MAX_STATEMENT_BYTES,
     STATEMENT_TYPE,
     Statement,
     StatementKind,
     check_scope,
-    key_proof,
-    key_proof_key_id,
     sign_statement,
     statement_digest,
-    verify_key_proof,
     verify_statement,
 )
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.trust import feed, jws
 from gateway.trust.errors import TrustLookupError
-from gateway.trust.feed import FeedKind, withdrawal_change
+from gateway.trust.feed import FeedKind
+from gateway.trust.feed_log import withdrawal_change
 from gateway.trust.kinds import is_withdrawal, looks_withdrawn, withdrawal
 from gateway.trust.replica import FeedReplica
 from tests.trust.replica_world import refused, refuses_next

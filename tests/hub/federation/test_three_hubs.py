@@ -26,8 +26,9 @@ from gateway.hub.superior import hub_identity, load_superior
 from gateway.recognition import Verdict
 from gateway.trust import KeyUse, StatementKind, sign_statement, signing_member_key
 from gateway.trust.errors import TrustLookupError
+from gateway.trust.key_proofs import key_proof
 from gateway.trust.lifecycle import KeyChange
-from gateway.trust.statements import key_proof, statement_digest
+from gateway.trust.statements import statement_digest
 from gateway.wire.enrolment import enrol
 from gateway.wire.errors import RpcFailure
 from tests.hub.federation.world import (
