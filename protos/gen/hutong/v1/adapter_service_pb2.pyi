@@ -368,7 +368,9 @@ class CountLiveRequest(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rule(self) -> _distrust_pb2.DistrustRule:
-        """The rule; its issuer is this authority. Required."""
+        """The rule; its issuer is this authority, or one that the asked hub leads to.
+        Required.
+        """
 
     def __init__(
         self,
@@ -390,16 +392,24 @@ class CountLiveResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ATTESTATIONS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
     attestations: _builtins.int
     """Attestations that outlive an online answer and have not expired."""
+    @_builtins.property
+    def unknown(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only from a hub: URNs of those that could not be asked, the adapter or the hub
+        at which the way broke off. Where there is one, `attestations` says nothing.
+        """
+
     def __init__(
         self,
         *,
         attestations: _builtins.int = ...,
+        unknown: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestations", b"attestations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestations", b"attestations", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

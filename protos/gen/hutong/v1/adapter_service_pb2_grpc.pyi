@@ -64,7 +64,14 @@ class AdapterServiceStub:
     """CountLive counts the attestations that a rule would touch and that have
     not expired. Counts below ten are given as ten, so that nobody is counted.
 
-    Open to any hub. Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+    An adapter counts what it issued, for any hub. A hub passes the question on
+    towards the issuer, and takes it only from the hub above and the hubs below:
+    the metadata entry `hutong-grant` carries a grant whose `sub` is the hub that
+    asked first and whose `via` names every hub passed. A question that came from
+    above is not sent up again.
+    Errors: INVALID_ARGUMENT (DISTRUST_INVALID); of a hub also UNAUTHENTICATED
+    (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED), PERMISSION_DENIED
+    (CALLER_SUSPENDED, AUDIENCE_NOT_ALLOWED), FAILED_PRECONDITION (ROUTE_LOOP).
     """
 
 class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -153,7 +160,14 @@ class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
         """CountLive counts the attestations that a rule would touch and that have
         not expired. Counts below ten are given as ten, so that nobody is counted.
 
-        Open to any hub. Errors: INVALID_ARGUMENT (DISTRUST_INVALID).
+        An adapter counts what it issued, for any hub. A hub passes the question on
+        towards the issuer, and takes it only from the hub above and the hubs below:
+        the metadata entry `hutong-grant` carries a grant whose `sub` is the hub that
+        asked first and whose `via` names every hub passed. A question that came from
+        above is not sent up again.
+        Errors: INVALID_ARGUMENT (DISTRUST_INVALID); of a hub also UNAUTHENTICATED
+        (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED), PERMISSION_DENIED
+        (CALLER_SUSPENDED, AUDIENCE_NOT_ALLOWED), FAILED_PRECONDITION (ROUTE_LOOP).
         """
 
 def add_AdapterServiceServicer_to_server(servicer: AdapterServiceServicer, server: _aio.Server) -> None: ...

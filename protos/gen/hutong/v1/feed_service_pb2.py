@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from hutong.v1 import readers_pb2 as hutong_dot_v1_dot_readers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1chutong/v1/feed_service.proto\x12\thutong.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"(\n\x0fSnapshotRequest\x12\x15\n\x03hub\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"5\n\x10SnapshotResponse\x12\x10\n\x08manifest\x18\x01 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\t\"b\n\x0cWatchRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12#\n\x11heartbeat_seconds\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xac\x02\x12\x15\n\x03hub\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"!\n\x06Resync\x12\x17\n\x0foldest_sequence\x18\x01 \x01(\x04\"(\n\x0b\x46\x65\x65\x64\x45ntries\x12\x19\n\x07\x65ntries\x18\x01 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\x7f\n\rWatchResponse\x12)\n\x07\x65ntries\x18\x01 \x01(\x0b\x32\x16.hutong.v1.FeedEntriesH\x00\x12\x0e\n\x04head\x18\x02 \x01(\tH\x00\x12#\n\x06resync\x18\x03 \x01(\x0b\x32\x11.hutong.v1.ResyncH\x00\x42\x0e\n\x05\x66rame\x12\x05\xbaH\x02\x08\x01\"\x11\n\x0fListHubsRequest\"\x85\x01\n\nServedFeed\x12\x15\n\x03hub\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x10\n\x08superior\x18\x05 \x01(\x08\"8\n\x10ListHubsResponse\x12$\n\x05\x66\x65\x65\x64s\x18\x01 \x03(\x0b\x32\x15.hutong.v1.ServedFeed\"B\n\x14GetStatusListRequest\x12*\n\x06\x64igest\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[A-Za-z0-9_-]{43}$\"&\n\x15GetStatusListResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"Z\n\x0fRehearsalResult\x12\x1c\n\trehearsal\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x10\n\x08verified\x18\x02 \x01(\x08\x12\x17\n\x06reason\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"w\n\x12\x41\x63knowledgeRequest\x12\x15\n\x03hub\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x38\n\nrehearsals\x18\x03 \x03(\x0b\x32\x1a.hutong.v1.RehearsalResultB\x08\xbaH\x05\x92\x01\x02\x10@\"\x15\n\x13\x41\x63knowledgeResponse2\xfb\x02\n\x0b\x46\x65\x65\x64Service\x12\x45\n\x08Snapshot\x12\x1a.hutong.v1.SnapshotRequest\x1a\x1b.hutong.v1.SnapshotResponse0\x01\x12<\n\x05Watch\x12\x17.hutong.v1.WatchRequest\x1a\x18.hutong.v1.WatchResponse0\x01\x12\x43\n\x08ListHubs\x12\x1a.hutong.v1.ListHubsRequest\x1a\x1b.hutong.v1.ListHubsResponse\x12T\n\rGetStatusList\x12\x1f.hutong.v1.GetStatusListRequest\x1a .hutong.v1.GetStatusListResponse0\x01\x12L\n\x0b\x41\x63knowledge\x12\x1d.hutong.v1.AcknowledgeRequest\x1a\x1e.hutong.v1.AcknowledgeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1chutong/v1/feed_service.proto\x12\thutong.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17hutong/v1/readers.proto\"(\n\x0fSnapshotRequest\x12\x15\n\x03hub\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"5\n\x10SnapshotResponse\x12\x10\n\x08manifest\x18\x01 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\t\"b\n\x0cWatchRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12#\n\x11heartbeat_seconds\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xac\x02\x12\x15\n\x03hub\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"!\n\x06Resync\x12\x17\n\x0foldest_sequence\x18\x01 \x01(\x04\"(\n\x0b\x46\x65\x65\x64\x45ntries\x12\x19\n\x07\x65ntries\x18\x01 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x08\x01\"\x7f\n\rWatchResponse\x12)\n\x07\x65ntries\x18\x01 \x01(\x0b\x32\x16.hutong.v1.FeedEntriesH\x00\x12\x0e\n\x04head\x18\x02 \x01(\tH\x00\x12#\n\x06resync\x18\x03 \x01(\x0b\x32\x11.hutong.v1.ResyncH\x00\x42\x0e\n\x05\x66rame\x12\x05\xbaH\x02\x08\x01\"\x11\n\x0fListHubsRequest\"\x85\x01\n\nServedFeed\x12\x15\n\x03hub\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x10\n\x08superior\x18\x05 \x01(\x08\"8\n\x10ListHubsResponse\x12$\n\x05\x66\x65\x65\x64s\x18\x01 \x03(\x0b\x32\x15.hutong.v1.ServedFeed\"B\n\x14GetStatusListRequest\x12*\n\x06\x64igest\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[A-Za-z0-9_-]{43}$\"&\n\x15GetStatusListResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"Z\n\x0fRehearsalResult\x12\x1c\n\trehearsal\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x10\n\x08verified\x18\x02 \x01(\x08\x12\x17\n\x06reason\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\"w\n\x12\x41\x63knowledgeRequest\x12\x15\n\x03hub\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x38\n\nrehearsals\x18\x03 \x03(\x0b\x32\x1a.hutong.v1.RehearsalResultB\x08\xbaH\x05\x92\x01\x02\x10@\"\x15\n\x13\x41\x63knowledgeResponse\"K\n\x13\x43ountReadersRequest\x12\x1a\n\trehearsal\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x06issuer\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"b\n\x14\x43ountReadersResponse\x12.\n\x04hubs\x18\x01 \x03(\x0b\x32\x15.hutong.v1.HubReadersB\t\xbaH\x06\x92\x01\x03\x10\x80\x08\x12\x1a\n\x07unknown\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x08\x32\xcc\x03\n\x0b\x46\x65\x65\x64Service\x12\x45\n\x08Snapshot\x12\x1a.hutong.v1.SnapshotRequest\x1a\x1b.hutong.v1.SnapshotResponse0\x01\x12<\n\x05Watch\x12\x17.hutong.v1.WatchRequest\x1a\x18.hutong.v1.WatchResponse0\x01\x12\x43\n\x08ListHubs\x12\x1a.hutong.v1.ListHubsRequest\x1a\x1b.hutong.v1.ListHubsResponse\x12T\n\rGetStatusList\x12\x1f.hutong.v1.GetStatusListRequest\x1a .hutong.v1.GetStatusListResponse0\x01\x12L\n\x0b\x41\x63knowledge\x12\x1d.hutong.v1.AcknowledgeRequest\x1a\x1e.hutong.v1.AcknowledgeResponse\x12O\n\x0c\x43ountReaders\x12\x1e.hutong.v1.CountReadersRequest\x1a\x1f.hutong.v1.CountReadersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,34 +56,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACKNOWLEDGEREQUEST'].fields_by_name['hub']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_ACKNOWLEDGEREQUEST'].fields_by_name['rehearsals']._loaded_options = None
   _globals['_ACKNOWLEDGEREQUEST'].fields_by_name['rehearsals']._serialized_options = b'\272H\005\222\001\002\020@'
-  _globals['_SNAPSHOTREQUEST']._serialized_start=105
-  _globals['_SNAPSHOTREQUEST']._serialized_end=145
-  _globals['_SNAPSHOTRESPONSE']._serialized_start=147
-  _globals['_SNAPSHOTRESPONSE']._serialized_end=200
-  _globals['_WATCHREQUEST']._serialized_start=202
-  _globals['_WATCHREQUEST']._serialized_end=300
-  _globals['_RESYNC']._serialized_start=302
-  _globals['_RESYNC']._serialized_end=335
-  _globals['_FEEDENTRIES']._serialized_start=337
-  _globals['_FEEDENTRIES']._serialized_end=377
-  _globals['_WATCHRESPONSE']._serialized_start=379
-  _globals['_WATCHRESPONSE']._serialized_end=506
-  _globals['_LISTHUBSREQUEST']._serialized_start=508
-  _globals['_LISTHUBSREQUEST']._serialized_end=525
-  _globals['_SERVEDFEED']._serialized_start=528
-  _globals['_SERVEDFEED']._serialized_end=661
-  _globals['_LISTHUBSRESPONSE']._serialized_start=663
-  _globals['_LISTHUBSRESPONSE']._serialized_end=719
-  _globals['_GETSTATUSLISTREQUEST']._serialized_start=721
-  _globals['_GETSTATUSLISTREQUEST']._serialized_end=787
-  _globals['_GETSTATUSLISTRESPONSE']._serialized_start=789
-  _globals['_GETSTATUSLISTRESPONSE']._serialized_end=827
-  _globals['_REHEARSALRESULT']._serialized_start=829
-  _globals['_REHEARSALRESULT']._serialized_end=919
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=921
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1040
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=1042
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=1063
-  _globals['_FEEDSERVICE']._serialized_start=1066
-  _globals['_FEEDSERVICE']._serialized_end=1445
+  _globals['_COUNTREADERSREQUEST'].fields_by_name['rehearsal']._loaded_options = None
+  _globals['_COUNTREADERSREQUEST'].fields_by_name['rehearsal']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_COUNTREADERSREQUEST'].fields_by_name['issuer']._loaded_options = None
+  _globals['_COUNTREADERSREQUEST'].fields_by_name['issuer']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_COUNTREADERSRESPONSE'].fields_by_name['hubs']._loaded_options = None
+  _globals['_COUNTREADERSRESPONSE'].fields_by_name['hubs']._serialized_options = b'\272H\006\222\001\003\020\200\010'
+  _globals['_COUNTREADERSRESPONSE'].fields_by_name['unknown']._loaded_options = None
+  _globals['_COUNTREADERSRESPONSE'].fields_by_name['unknown']._serialized_options = b'\272H\006\222\001\003\020\200\010'
+  _globals['_SNAPSHOTREQUEST']._serialized_start=130
+  _globals['_SNAPSHOTREQUEST']._serialized_end=170
+  _globals['_SNAPSHOTRESPONSE']._serialized_start=172
+  _globals['_SNAPSHOTRESPONSE']._serialized_end=225
+  _globals['_WATCHREQUEST']._serialized_start=227
+  _globals['_WATCHREQUEST']._serialized_end=325
+  _globals['_RESYNC']._serialized_start=327
+  _globals['_RESYNC']._serialized_end=360
+  _globals['_FEEDENTRIES']._serialized_start=362
+  _globals['_FEEDENTRIES']._serialized_end=402
+  _globals['_WATCHRESPONSE']._serialized_start=404
+  _globals['_WATCHRESPONSE']._serialized_end=531
+  _globals['_LISTHUBSREQUEST']._serialized_start=533
+  _globals['_LISTHUBSREQUEST']._serialized_end=550
+  _globals['_SERVEDFEED']._serialized_start=553
+  _globals['_SERVEDFEED']._serialized_end=686
+  _globals['_LISTHUBSRESPONSE']._serialized_start=688
+  _globals['_LISTHUBSRESPONSE']._serialized_end=744
+  _globals['_GETSTATUSLISTREQUEST']._serialized_start=746
+  _globals['_GETSTATUSLISTREQUEST']._serialized_end=812
+  _globals['_GETSTATUSLISTRESPONSE']._serialized_start=814
+  _globals['_GETSTATUSLISTRESPONSE']._serialized_end=852
+  _globals['_REHEARSALRESULT']._serialized_start=854
+  _globals['_REHEARSALRESULT']._serialized_end=944
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=946
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1065
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=1067
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=1088
+  _globals['_COUNTREADERSREQUEST']._serialized_start=1090
+  _globals['_COUNTREADERSREQUEST']._serialized_end=1165
+  _globals['_COUNTREADERSRESPONSE']._serialized_start=1167
+  _globals['_COUNTREADERSRESPONSE']._serialized_end=1265
+  _globals['_FEEDSERVICE']._serialized_start=1268
+  _globals['_FEEDSERVICE']._serialized_end=1728
 # @@protoc_insertion_point(module_scope)

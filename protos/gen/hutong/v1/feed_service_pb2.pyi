@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from hutong.v1 import readers_pb2 as _readers_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -351,7 +352,7 @@ class AcknowledgeRequest(_message.Message):
     """The newest entry the reader holds."""
     @_builtins.property
     def rehearsals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RehearsalResult]:
-        """Rehearsals it took part in since it last spoke."""
+        """Rehearsals it took part in since it last spoke, of whichever feed it follows."""
 
     def __init__(
         self,
@@ -384,3 +385,59 @@ class AcknowledgeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeResponse: _TypeAlias = AcknowledgeResponse  # noqa: Y015
+
+@_typing.final
+class CountReadersRequest(_message.Message):
+    """Request of FeedService.CountReaders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REHEARSAL_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    rehearsal: _builtins.str
+    """A rehearsal, as the `rehearsal` entry of any feed names it; empty: none."""
+    issuer: _builtins.str
+    """URN of an authority, to count who asked its divisions within a day; empty: none."""
+    def __init__(
+        self,
+        *,
+        rehearsal: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer", b"issuer", "rehearsal", b"rehearsal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountReadersRequest: _TypeAlias = CountReadersRequest  # noqa: Y015
+
+@_typing.final
+class CountReadersResponse(_message.Message):
+    """Response of FeedService.CountReaders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HUBS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hubs(self) -> _containers.RepeatedCompositeFieldContainer[_readers_pb2.HubReaders]:
+        """The answering hub first, then those behind it."""
+
+    @_builtins.property
+    def unknown(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """URNs of hubs that could not be asked."""
+
+    def __init__(
+        self,
+        *,
+        hubs: _abc.Iterable[_readers_pb2.HubReaders] | None = ...,
+        unknown: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hubs", b"hubs", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountReadersResponse: _TypeAlias = CountReadersResponse  # noqa: Y015

@@ -64,6 +64,11 @@ class FeedServiceStub(object):
                 request_serializer=hutong_dot_v1_dot_feed__service__pb2.AcknowledgeRequest.SerializeToString,
                 response_deserializer=hutong_dot_v1_dot_feed__service__pb2.AcknowledgeResponse.FromString,
                 _registered_method=True)
+        self.CountReaders = channel.unary_unary(
+                '/hutong.v1.FeedService/CountReaders',
+                request_serializer=hutong_dot_v1_dot_feed__service__pb2.CountReadersRequest.SerializeToString,
+                response_deserializer=hutong_dot_v1_dot_feed__service__pb2.CountReadersResponse.FromString,
+                _registered_method=True)
 
 
 class FeedServiceServicer(object):
@@ -126,6 +131,21 @@ class FeedServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountReaders(self, request, context):
+        """CountReaders counts the readers of this hub and of the hubs behind it, and
+        tells what came of a rehearsal there.
+
+        Only between hubs: the metadata entry `hutong-grant` carries a grant whose
+        `sub` is the hub that asked first and whose `via` names every hub passed. A
+        question goes on to every hub but those of `via`, and one that came from
+        above only downwards. Errors: UNAUTHENTICATED (TOKEN_MISSING, TOKEN_INVALID,
+        TOKEN_EXPIRED), PERMISSION_DENIED (CALLER_SUSPENDED, AUDIENCE_NOT_ALLOWED),
+        FAILED_PRECONDITION (ROUTE_LOOP).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FeedServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -153,6 +173,11 @@ def add_FeedServiceServicer_to_server(servicer, server):
                     servicer.Acknowledge,
                     request_deserializer=hutong_dot_v1_dot_feed__service__pb2.AcknowledgeRequest.FromString,
                     response_serializer=hutong_dot_v1_dot_feed__service__pb2.AcknowledgeResponse.SerializeToString,
+            ),
+            'CountReaders': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountReaders,
+                    request_deserializer=hutong_dot_v1_dot_feed__service__pb2.CountReadersRequest.FromString,
+                    response_serializer=hutong_dot_v1_dot_feed__service__pb2.CountReadersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -295,6 +320,33 @@ class FeedService(object):
             '/hutong.v1.FeedService/Acknowledge',
             hutong_dot_v1_dot_feed__service__pb2.AcknowledgeRequest.SerializeToString,
             hutong_dot_v1_dot_feed__service__pb2.AcknowledgeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountReaders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hutong.v1.FeedService/CountReaders',
+            hutong_dot_v1_dot_feed__service__pb2.CountReadersRequest.SerializeToString,
+            hutong_dot_v1_dot_feed__service__pb2.CountReadersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,17 @@ class FeedServiceStub:
 
     Errors: UNAUTHENTICATED (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED).
     """
+    CountReaders: _aio.UnaryUnaryMultiCallable[_feed_service_pb2.CountReadersRequest, _feed_service_pb2.CountReadersResponse]
+    """CountReaders counts the readers of this hub and of the hubs behind it, and
+    tells what came of a rehearsal there.
+
+    Only between hubs: the metadata entry `hutong-grant` carries a grant whose
+    `sub` is the hub that asked first and whose `via` names every hub passed. A
+    question goes on to every hub but those of `via`, and one that came from
+    above only downwards. Errors: UNAUTHENTICATED (TOKEN_MISSING, TOKEN_INVALID,
+    TOKEN_EXPIRED), PERMISSION_DENIED (CALLER_SUSPENDED, AUDIENCE_NOT_ALLOWED),
+    FAILED_PRECONDITION (ROUTE_LOOP).
+    """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by a hub to everyone: what it carries is public.
@@ -122,6 +133,23 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         `exchange.query`; nothing depends on it but what operators see.
 
         Errors: UNAUTHENTICATED (TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED).
+        """
+
+    @_abc_1.abstractmethod
+    def CountReaders(
+        self,
+        request: _feed_service_pb2.CountReadersRequest,
+        context: _aio.ServicerContext[_feed_service_pb2.CountReadersRequest, _abc.Awaitable[_feed_service_pb2.CountReadersResponse]],
+    ) -> _abc.Awaitable[_feed_service_pb2.CountReadersResponse]:
+        """CountReaders counts the readers of this hub and of the hubs behind it, and
+        tells what came of a rehearsal there.
+
+        Only between hubs: the metadata entry `hutong-grant` carries a grant whose
+        `sub` is the hub that asked first and whose `via` names every hub passed. A
+        question goes on to every hub but those of `via`, and one that came from
+        above only downwards. Errors: UNAUTHENTICATED (TOKEN_MISSING, TOKEN_INVALID,
+        TOKEN_EXPIRED), PERMISSION_DENIED (CALLER_SUSPENDED, AUDIENCE_NOT_ALLOWED),
+        FAILED_PRECONDITION (ROUTE_LOOP).
         """
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _aio.Server) -> None: ...

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hutong.v1 import distrust_pb2 as _distrust_pb2
+from hutong.v1 import readers_pb2 as _readers_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -173,6 +174,7 @@ class Member(_message.Message):
     REPORT_DIGEST_FIELD_NUMBER: _builtins.int
     REPORT_PASSED_FIELD_NUMBER: _builtins.int
     REPORT_FAILED_FIELD_NUMBER: _builtins.int
+    ALLOWANCE_FIELD_NUMBER: _builtins.int
     urn: _builtins.str
     """URN: of a region, a checkpoint or an operator."""
     kind: Global___MemberKind.ValueType
@@ -209,6 +211,12 @@ class Member(_message.Message):
     def approved_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """URNs of the operators who approved it so far, while it is pending."""
 
+    @_builtins.property
+    def allowance(self) -> Global___Allowance:
+        """What this hub allows it, or would on approval; absent of a member that the
+        feed does not name.
+        """
+
     def __init__(
         self,
         *,
@@ -226,14 +234,55 @@ class Member(_message.Message):
         report_digest: _builtins.str = ...,
         report_passed: _builtins.int = ...,
         report_failed: _builtins.int = ...,
+        allowance: Global___Allowance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allowance", b"allowance", "changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals_needed", b"approvals_needed", "approved_by", b"approved_by", "changed_at", b"changed_at", "display_name", b"display_name", "endpoint", b"endpoint", "enrolment_id", b"enrolment_id", "key_ids", b"key_ids", "kind", b"kind", "prefixes", b"prefixes", "report_digest", b"report_digest", "report_failed", b"report_failed", "report_passed", b"report_passed", "state", b"state", "urn", b"urn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowance", b"allowance", "approvals_needed", b"approvals_needed", "approved_by", b"approved_by", "changed_at", b"changed_at", "display_name", b"display_name", "endpoint", b"endpoint", "enrolment_id", b"enrolment_id", "key_ids", b"key_ids", "kind", b"kind", "prefixes", b"prefixes", "report_digest", b"report_digest", "report_failed", b"report_failed", "report_passed", b"report_passed", "state", b"state", "urn", b"urn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Member: _TypeAlias = Member  # noqa: Y015
+
+@_typing.final
+class Allowance(_message.Message):
+    """What a hub lets an authority do that it names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KINDS_FIELD_NUMBER: _builtins.int
+    MAX_ATTESTATION_SECONDS_FIELD_NUMBER: _builtins.int
+    PATH_LENGTH_FIELD_NUMBER: _builtins.int
+    ONLY_HERE_FIELD_NUMBER: _builtins.int
+    max_attestation_seconds: _builtins.int
+    """Longest life of an attestation, seconds."""
+    path_length: _builtins.int
+    """Of a hub: how many hubs may stand below it, one under another; zero: none."""
+    only_here: _builtins.bool
+    """The hub above allows this one no hub below: only this hub's own readers believe
+    the member.
+    """
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it, or whoever stands below it, may sign: `attestation`, `scheme`,
+        `policy`, `status`.
+        """
+
+    def __init__(
+        self,
+        *,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        max_attestation_seconds: _builtins.int = ...,
+        path_length: _builtins.int = ...,
+        only_here: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "max_attestation_seconds", b"max_attestation_seconds", "only_here", b"only_here", "path_length", b"path_length"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Allowance: _TypeAlias = Allowance  # noqa: Y015
 
 @_typing.final
 class SealedChallenge(_message.Message):
@@ -885,6 +934,8 @@ class GetRehearsalResponse(_message.Message):
     VERIFIED_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     SILENT_FIELD_NUMBER: _builtins.int
+    ELSEWHERE_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
     connected: _builtins.int
     """Edges that were connected when it began or joined since."""
     verified: _builtins.int
@@ -897,6 +948,14 @@ class GetRehearsalResponse(_message.Message):
     def silent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Edges that have not answered, at most 100 of them."""
 
+    @_builtins.property
+    def elsewhere(self) -> _containers.RepeatedCompositeFieldContainer[_readers_pb2.HubReaders]:
+        """The readers of other hubs, hub by hub; those above are this hub's own."""
+
+    @_builtins.property
+    def unknown(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """URNs of hubs that could not be asked: what their readers say is not known."""
+
     def __init__(
         self,
         *,
@@ -904,10 +963,12 @@ class GetRehearsalResponse(_message.Message):
         verified: _builtins.int = ...,
         failures: _abc.Iterable[Global___RehearsalFailure] | None = ...,
         silent: _abc.Iterable[_builtins.str] | None = ...,
+        elsewhere: _abc.Iterable[_readers_pb2.HubReaders] | None = ...,
+        unknown: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "failures", b"failures", "silent", b"silent", "verified", b"verified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "elsewhere", b"elsewhere", "failures", b"failures", "silent", b"silent", "unknown", b"unknown", "verified", b"verified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -974,12 +1035,19 @@ class PreviewDistrustResponse(_message.Message):
     EDGES_CONNECTED_FIELD_NUMBER: _builtins.int
     CALLERS_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_FIELD_NUMBER: _builtins.int
+    ELSEWHERE_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
     attestations: _builtins.int
     """Live attestations that the issuer's adapter counts under the rule."""
     counted: _builtins.bool
     """Whether the adapter could be asked; without it `attestations` says nothing."""
     edges_connected: _builtins.int
     """Edges connected now."""
+    uncounted: _builtins.str
+    """URN of who could not be asked for the count: the issuer's adapter, or the hub
+    at which the way to it broke off; empty: `counted` says the rest.
+    """
     @_builtins.property
     def callers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Callers that asked the issuer's regions within a day, at most 1 000."""
@@ -987,6 +1055,16 @@ class PreviewDistrustResponse(_message.Message):
     @_builtins.property
     def published(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Schemes and policies in the feed that would no longer hold."""
+
+    @_builtins.property
+    def elsewhere(self) -> _containers.RepeatedCompositeFieldContainer[_readers_pb2.HubReaders]:
+        """The readers of other hubs that the distrust counts for, hub by hub: those of
+        the hubs below, and where the issuer is this hub's own, everybody's.
+        """
+
+    @_builtins.property
+    def unknown(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """URNs of hubs that could not be asked how many readers they have."""
 
     def __init__(
         self,
@@ -996,10 +1074,13 @@ class PreviewDistrustResponse(_message.Message):
         edges_connected: _builtins.int = ...,
         callers: _abc.Iterable[_builtins.str] | None = ...,
         published: _abc.Iterable[_builtins.str] | None = ...,
+        uncounted: _builtins.str = ...,
+        elsewhere: _abc.Iterable[_readers_pb2.HubReaders] | None = ...,
+        unknown: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestations", b"attestations", "callers", b"callers", "counted", b"counted", "edges_connected", b"edges_connected", "published", b"published"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestations", b"attestations", "callers", b"callers", "counted", b"counted", "edges_connected", b"edges_connected", "elsewhere", b"elsewhere", "published", b"published", "uncounted", b"uncounted", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
