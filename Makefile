@@ -11,6 +11,9 @@ NPROC  := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# A federation is a dozen processes, and each would compile all it imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo demo-once test test-long lint types imports schema schemes-table docs bench fast generate format ci clean
 
 help: ## Show this menu
@@ -21,7 +24,7 @@ help: ## Show this menu
 $(STAMP): pyproject.toml constraints.txt
 ifneq ($(UV),)
 	@test -x $(BIN)/python || uv venv -q --python $(PYTHON) $(VENV)
-	uv pip install -q --python $(BIN)/python -c constraints.txt --group dev -e .
+	uv pip install -q --compile-bytecode --python $(BIN)/python -c constraints.txt --group dev -e .
 else
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check "pip>=25.1"
@@ -35,14 +38,17 @@ demo: $(STAMP) ## Run a federation here and show all four ways of recognition, a
 demo-once: $(STAMP) ## Play the same acts once and check what comes of each
 	@hutong demo --once
 
+# Whole files to one worker, so that what a file shares is made once; the heavy ones first.
+TESTS = pytest -n $(NPROC) --dist loadfile --no-loadscope-reorder
+
 test: $(STAMP) ## Run the tests
-	pytest -n $(NPROC) --dist loadgroup -m "not long"
+	$(TESTS) -m "not long"
 
 test-long: $(STAMP) ## Run the tests that walk a whole program or a whole matrix
-	pytest -n $(NPROC) --dist loadgroup -m long
+	$(TESTS) -m long
 
 fast: $(STAMP) ## Run the tests that start no process
-	pytest -n $(NPROC) -m "not processes and not postgres and not long"
+	$(TESTS) -m "not processes and not postgres and not long"
 
 lint: $(STAMP) ## Check style and format
 	ruff check .

@@ -1,7 +1,7 @@
 """What all tests share.
 
-Names of cases that are the same everywhere, no deadline for an example of a property,
-and logging as it was.
+Names of cases that are the same everywhere, the files that take longest first, no
+deadline for an example of a property, and logging as it was.
 """
 
 from __future__ import annotations
@@ -34,6 +34,17 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
         if len(text) > _LONGEST_ID or not (text.isascii() and text.isprintable()):
             return argname
     return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files marked ``heavy`` first, otherwise in the order they stand in.
+
+    A parallel run hands out whole files: one that takes a minute and comes last would
+    keep one core busy while the others have nothing left.
+    """
+    heavy = {item.path for item in items if item.get_closest_marker("heavy")}
+    items.sort(key=lambda item: item.path not in heavy)
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("partitions"),
+    pytest.mark.heavy,
     pytest.mark.timeout(300),
 ]
 
