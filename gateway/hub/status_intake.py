@@ -10,8 +10,8 @@ Refused, each with its own line in the log, and without stopping the stream: ano
 region's list, a statement below the number held, a statement whose base nobody has,
 more lists than one region needs, the end of a list that has not ended.
 
-One write takes everything that came while the one before was under way, and of one
-list only the newest word: statements are cumulative. Over several hub processes on
+Whom the hub does not hear is told in the feed (:mod:`gateway.hub.silence`); what is
+written goes through :mod:`gateway.hub.status_publisher`. Over several hub processes on
 one database one follows at a time (:class:`gateway.store.wakeups.Turn`); should two
 overlap, the number of each statement keeps the feed from going back.
 """
@@ -19,10 +19,9 @@ overlap, the number of each statement keeps the feed from going back.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from dataclasses import dataclass
+import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import structlog
@@ -33,22 +32,22 @@ from gateway.attestation.status_change import verify_status_change
 from gateway.attestation.status_list import status_issuer, verify_status_list
 from gateway.errors import HutongError
 from gateway.hub.errors import RegistryError
+from gateway.hub.silence import Hearing, SilenceWatch
+from gateway.hub.status_publisher import held_lists
 from gateway.store import StatusListRow, StoreError
-from gateway.trust.kinds import FeedKind, withdrawal
+from gateway.trust.entries import payload_of
 from gateway.trust.times import LEEWAY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
-    from gateway.attestation.status_change import StatusChange
     from gateway.attestation.status_list import SignedStatusList
     from gateway.hub.directory import AdapterRecord, MemberDirectory
-    from gateway.hub.feed_log import Change, HubFeed
-    from gateway.hub.mirror import StoreMirror
+    from gateway.hub.feed_log import HubFeed
+    from gateway.hub.status_publisher import StatusPublisher
     from gateway.store import Store
     from gateway.store.wakeups import Turn
-    from gateway.trust.entries import StatusEntry
 
 HEARTBEAT_SECONDS: Final = 15
 """Asked of an adapter; silence of twice that is a lost line."""
@@ -78,94 +77,6 @@ _THREAD_BYTES: Final = 65_536
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
-    """The newest word on a list that waits to be written; no sequence: its end."""
-
-    sequence: int | None
-    body: dict[str, Any]
-
-
-class StatusPublisher:
-    """Writes words on lists into the feed, as many at once as there are.
-
-    Args:
-        feed: the feed in memory.
-        mirror: the way into store and feed.
-    """
-
-    def __init__(self, feed: HubFeed, mirror: StoreMirror) -> None:
-        self._feed = feed
-        self._mirror = mirror
-        self._waiting: dict[str, _Word] = {}
-        self._woken = asyncio.Event()
-        self.written = 0
-        """Entries written since the start."""
-        self.refused: Counter[str] = Counter()
-        """Words refused since the start, by reason: those of the intake too."""
-
-    def change(self, change: StatusChange) -> None:
-        """Publish a statement, in place of an older one that still waits."""
-        before = self._waiting.get(change.uri)
-        if before is not None and (before.sequence or 0) >= change.sequence:
-            return
-        self._wait(change.uri, _Word(change.sequence, {"statement": change.token}))
-
-    def end(self, uri: str) -> None:
-        """Publish the end of a list."""
-        self._wait(uri, _Word(None, withdrawal("the list has ended")))
-
-    async def run(self) -> None:
-        """Write for ever."""
-        while True:
-            await self._woken.wait()
-            self._woken.clear()
-            words, self._waiting = self._waiting, {}
-            try:
-                await self._mirror.run(self._write(words))
-            except StoreError as error:
-                _log.error("status_not_written", code=error.code, lists=len(words))
-                # A newer word that came meanwhile stands.
-                self._waiting = words | self._waiting
-                await asyncio.sleep(FIRST_PAUSE_SECONDS)
-                self._woken.set()
-
-    def _wait(self, uri: str, word: _Word) -> None:
-        self._waiting[uri] = word
-        self._woken.set()
-
-    async def _write(self, words: Mapping[str, _Word]) -> None:
-        try:
-            await self._append(words)
-        except RegistryError as error:
-            if len(words) == 1:
-                self.refused[error.code] += 1
-                _log.warning("status_refused", code=error.code, list=next(iter(words)))
-                return
-            # One bad word does not take the others with it.
-            for uri, word in words.items():
-                await self._write({uri: word})
-
-    async def _append(self, words: Mapping[str, _Word]) -> None:
-        async with self._mirror.change() as change:
-            # Now that memory is the store's: another process may have been quicker.
-            held = held_lists(self._feed)
-            changes: list[Change] = [
-                (FeedKind.STATUS, uri, word.body)
-                for uri, word in words.items()
-                if _is_news(word, held.get(uri))
-            ]
-            await self._mirror.append(change, changes)
-        await self._mirror.refresh()
-        self.written += len(changes)
-
-
-def _is_news(word: _Word, held: StatusEntry | None) -> bool:
-    if word.sequence is None:
-        return held is not None
-    return held is None or word.sequence > held.number
-
-
 class StatusIntake:
     """See the module.
 
@@ -178,6 +89,7 @@ class StatusIntake:
         open_channel: the way to an adapter.
         clock: the time, UTC.
         jitter: a number in [0, 1) that spreads reconnections.
+        monotonic: seconds on a clock that is never set.
     """
 
     def __init__(
@@ -191,6 +103,7 @@ class StatusIntake:
         open_channel: Callable[[AdapterRecord], grpc.aio.Channel],
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
         self._feed = feed
@@ -207,13 +120,15 @@ class StatusIntake:
         """URNs of the authorities whose changes stream in now."""
         self.heard_at: dict[str, datetime] = {}
         """When each of them last said anything, a heartbeat included."""
+        self.silences = SilenceWatch(feed, publisher, store, clock=clock, monotonic=monotonic)
+        """Tells who is not heard, while this process follows."""
 
     async def run(self) -> None:
         """Follow for ever, whenever it is this process's turn."""
         await self._turn.run(self._follow_all)
 
     async def _follow_all(self) -> None:
-        sweeping = asyncio.create_task(self._sweep())
+        beside = [asyncio.create_task(self._sweep()), asyncio.create_task(self.silences.run())]
         try:
             while True:
                 self._changed.clear()
@@ -226,7 +141,7 @@ class StatusIntake:
                         self._following[record] = asyncio.create_task(self._follow(record))
                 await self._changed.wait()
         finally:
-            tasks = [sweeping, *self._following.values()]
+            tasks = [*beside, *self._following.values()]
             self._following.clear()
             self.heard_at.clear()
             for task in tasks:
@@ -244,10 +159,15 @@ class StatusIntake:
                     described = await stub.Describe(pb.DescribeRequest(), timeout=CALL_SECONDS)
                     if described.watches and described.authority == record.authority:
                         self.connected.add(record.authority)
+                        hearing = Hearing(self._lists_of(record.authority))
                         async for frame in _frames(stub):
                             heard = True
                             self.heard_at[record.authority] = self._clock()
-                            await self._take(record.authority, frame)
+                            await self._take(record.authority, frame, hearing)
+                            if hearing.is_complete and not self._publisher.has_refused(
+                                record.authority
+                            ):
+                                self.silences.hear(record.authority)
                     else:
                         wait = ASK_AGAIN_SECONDS
             except (grpc.aio.AioRpcError, OSError, StoreError) as error:
@@ -262,18 +182,28 @@ class StatusIntake:
             await asyncio.sleep(wait * (0.5 + self._jitter() / 2))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _take(self, authority: str, frame: pb.WatchChangesResponse) -> None:
+    def _lists_of(self, authority: str) -> list[str]:
+        held = held_lists(self._feed)
+        return [uri for uri, status in held.items() if status.issuer == authority]
+
+    async def _take(self, authority: str, frame: pb.WatchChangesResponse, hearing: Hearing) -> None:
         kind = frame.WhichOneof("frame")
         try:
             if kind == "list":
                 await self._take_list(authority, frame.list.token)
             elif kind == "change":
-                await self._take_change(authority, frame.change)
+                hearing.take(await self._take_change(authority, frame.change))
             elif kind == "ended":
                 await self._take_end(authority, frame.ended)
+                hearing.take(frame.ended)
+            else:
+                hearing.rest()
         except StoreError:
             raise
         except HutongError as error:
+            uri = _named_list(frame.change) if kind == "change" else ""
+            if uri in self._lists_of(authority):
+                hearing.refuse(uri)
             self._publisher.refused[error.code] += 1
             _log.warning("status_refused", authority=authority, frame=kind, code=error.code)
 
@@ -296,17 +226,19 @@ class StatusIntake:
                 )
             )
 
-    async def _take_change(self, authority: str, token: str) -> None:
+    async def _take_change(self, authority: str, token: str) -> str:
+        """Take a statement; return the address of its list."""
         change = verify_status_change(token, self._feed.bundle, now=self._clock())
         _check_owner(change.issuer, authority)
         held = held_lists(self._feed).get(change.uri)
         if held is not None and change.sequence < held.number:
             raise RegistryError("older than the statement held", code="STATUS_ROLLED_BACK")
         if held is not None and change.sequence == held.number:
-            return  # What holds comes again with every stream.
+            return change.uri  # What holds comes again with every stream.
         if await self._store.status_list_end(change.base.digest) is None:
             raise RegistryError("no such base list was sent", code="STATUS_BASE_UNKNOWN")
         self._publisher.change(change)
+        return change.uri
 
     async def _take_end(self, authority: str, uri: str) -> None:
         _check_owner(status_issuer(uri), authority)
@@ -342,9 +274,12 @@ class StatusIntake:
             await asyncio.sleep(SWEEP_SECONDS)
 
 
-def held_lists(feed: HubFeed) -> Mapping[str, StatusEntry]:
-    """The newest word on every list in the feed, by address."""
-    return {status.uri: status for status in feed.bundle.statuses()}
+def _named_list(token: str) -> str:
+    """The list that a statement which does not hold names; empty: it cannot be read."""
+    try:
+        return str(payload_of(token)["uri"])
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
+        return ""
 
 
 def _check_owner(issuer: str, authority: str) -> None:

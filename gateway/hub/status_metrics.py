@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from gateway.hub.status_intake import held_lists
+from gateway.hub.status_publisher import held_lists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from gateway.hub.feed_log import HubFeed
     from gateway.hub.sightings import Sightings
-    from gateway.hub.status_intake import StatusIntake, StatusPublisher
+    from gateway.hub.status_intake import StatusIntake
+    from gateway.hub.status_publisher import StatusPublisher
 
 
 class StatusCollector(Collector):
@@ -81,6 +82,20 @@ class StatusCollector(Collector):
         for authority, heard_at in sorted(self._intake.heard_at.items()):
             age.add_metric([authority[-6:]], max(0.0, (now - heard_at).total_seconds()))
         yield age
+        silent = GaugeMetricFamily(
+            "hutong_status_silent_seconds",
+            "Since a region was last heard, of those that the feed tells not to be heard.",
+            labels=["region"],
+        )
+        silences = self._feed.bundle.silences()
+        for silence in silences:
+            silent.add_metric([silence.urn[-6:]], max(0.0, (now - silence.since).total_seconds()))
+        yield silent
+        yield GaugeMetricFamily(
+            "hutong_status_silent_regions",
+            "Regions that the feed tells not to be heard.",
+            value=len(silences),
+        )
         seen = self._sightings
         yield GaugeMetricFamily("hutong_sighting_tags", "Sightings held now.", value=len(seen))
         yield CounterMetricFamily(
