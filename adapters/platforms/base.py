@@ -105,6 +105,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 from adapters.platforms.catalogue import catalogue_page
 from adapters.platforms.drawing import hold, settle
 from adapters.platforms.faulty import refused_by, spoil
+from adapters.platforms.finding import who_shows
 from adapters.platforms.imports import Imported, ImportOrder, Imports
 from adapters.platforms.people import DEFAULT_SEED, DEFAULT_SIZE, Person, Population
 from adapters.platforms.qr import IMPORTED_FROM
@@ -120,7 +121,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from adapters.platforms.scenarios import ScenarioPerson
-    from adapters.platforms.tables import City, Version
+    from adapters.platforms.tables import City
 
 C = TypeVar("C")
 """A city's credentials: a dataclass whose fields are the secrets of its adapter."""
@@ -214,27 +215,11 @@ class CityPlatform(Platform, Generic[C]):
         known = len(phone) == 11 and phone.isascii() and phone.isdigit()  # noqa: PLR2004 - a mobile number
         if not known or not phone.startswith("100") or int(phone[3:]) >= self.population.size:
             return Result.NOT_FOUND
-        return self._together(int(phone[3:]))
+        return self.together(int(phone[3:]))
 
     def find_qr(self, text: str) -> Result | tuple[Person, ...]:
         """Who shows a QR text."""
-        now = self.clock()
-        version = self.table.version_at(now)
-        form = self.table.qr_form(version)
-        ticket = form.read(text) if form is not None else None
-        if form is None or ticket is None:
-            return self._earlier(version, text)
-        if ticket.genuine and ticket.serial >= IMPORTED_FROM:
-            imported = self.imports.by_serial(ticket.serial)
-            if imported is None:
-                return Result.QR_UNKNOWN
-            return (imported.person,) if now < imported.expires_at else Result.QR_EXPIRED
-        if not ticket.genuine or ticket.serial >= self.population.size:
-            return Result.QR_UNKNOWN
-        generation = generation_of(self.table, version, ticket.serial)
-        if not form.holds(ticket.stamp, now, generation):
-            return Result.QR_EXPIRED
-        return self._together(ticket.serial)
+        return who_shows(self, text)
 
     def records_of(self, person: Person) -> tuple[Record, ...]:
         """What the platform holds of a person now, faults aside; none: not a holder."""
@@ -374,7 +359,7 @@ class CityPlatform(Platform, Generic[C]):
             origin=imported.origin,
         )
 
-    def _together(self, index: int) -> tuple[Person, ...]:
+    def together(self, index: int) -> tuple[Person, ...]:
         """A person and who is registered on the same phone, where a story says so."""
         told = self.table.told(index, self.table.version_at(self.clock()))
         people = range(index, index + (1 if told is None else told.people))
@@ -383,18 +368,6 @@ class CityPlatform(Platform, Generic[C]):
     def _imported_qr(self, serial: int) -> str | None:
         form = self.table.qr_form(self.table.version_at(self.clock()))
         return None if form is None else form.write(serial, form.stamp_at(self.clock()))
-
-    def _earlier(self, version: Version, text: str) -> Result:
-        """A text that the form in force does not know: of an age that is over, or nobody's."""
-        before = self.table.version_before(version)
-        while before is not None:
-            form = self.table.qr_form(before)
-            ticket = form.read(text) if form is not None else None
-            if ticket is not None:
-                known = ticket.genuine and ticket.serial < self.population.size
-                return Result.QR_EXPIRED if known else Result.QR_UNKNOWN
-            before = self.table.version_before(before)
-        return Result.QR_NOT_OURS
 
     async def _catalogue(self, request: web.Request) -> web.Response:
         return self.admit(request) or catalogue_page(self, request.query)

@@ -9,18 +9,24 @@ other, prints document numbers and QR texts.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import http.client
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import typer
 
-from adapters.platforms import city_names, platform, usual_port
+from adapters.platforms import platform, usual_port
 from adapters.platforms.faults import SWITCHES, FaultError, Garbage, parse_faults
 from adapters.platforms.people import DEFAULT_SEED, DEFAULT_SIZE
+from gateway.cli.platform_door import (
+    LOCAL_TOKEN,
+    AdminOption,
+    CityArgument,
+    CityOption,
+    TokenOption,
+    call,
+    check_city,
+)
+from gateway.cli.platform_turn import turn
 from gateway.cli.terminal import Exit, console, fail, print_json
 from gateway.wire.loop import run, stop_on_signals
 
@@ -32,43 +38,19 @@ app = typer.Typer(no_args_is_help=True)
 fault = typer.Typer(no_args_is_help=True)
 app.add_typer(fault, name="fault", help="Switch the faults of a running platform.")
 
-_LOCAL_TOKEN: Final = "synthetic-admin-token"  # noqa: S105 - good for loopback only
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-_CALL_SECONDS: Final = 5.0
 
-_CITIES: Final = f"One of: {', '.join(city_names())}."
 _WORDS: Final = "One or more of: " + ", ".join(
     ["slow=SECONDS", *(f"garbage={kind}" for kind in Garbage), *SWITCHES]
 )
-CityArgument = Annotated[str, typer.Argument(metavar="CITY", help=_CITIES)]
-CityOption = Annotated[str, typer.Option("--city", metavar="CITY", help=_CITIES)]
-TokenOption = Annotated[
-    str,
-    typer.Option(
-        "--admin-token", envvar="HUTONG_PLATFORM_TOKEN", help="Bearer token of the admin door."
-    ),
-]
-AdminOption = Annotated[
-    str,
-    typer.Option("--admin-url", help="Admin door; left out: the city's usual port on loopback."),
-]
 SizeOption = Annotated[int, typer.Option("--size", min=1, help="People in the population.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Decides who is what.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-def _check(city: str) -> None:
-    if city not in city_names():
-        fail(
-            f"no reference platform is named {city!r}",
-            fix=f"use one of {', '.join(city_names())}",
-            code=Exit.USAGE,
-        )
-
-
 def _platform(city: str, size: int = DEFAULT_SIZE, seed: int = DEFAULT_SEED) -> AnyCity:
     """Make the platform of a city that was named on the command line."""
-    _check(city)
+    check_city(city)
     try:
         return platform(city, size=size, seed=seed)
     except ValueError as error:
@@ -98,7 +80,7 @@ def serve(
             help="checkpoint.toml of the region's platform, by which beijing asks other regions."
         ),
     ] = None,
-    admin_token: TokenOption = _LOCAL_TOKEN,
+    admin_token: TokenOption = LOCAL_TOKEN,
     size: SizeOption = DEFAULT_SIZE,
     seed: SeedOption = DEFAULT_SEED,
     as_json: JsonOption = False,
@@ -118,7 +100,7 @@ def serve(
     """
     served = _platform(city, size, seed)
     served.faults = _faults([word for word in faults.split(",") if word])
-    if host not in _LOOPBACK and admin_token == _LOCAL_TOKEN:
+    if host not in _LOOPBACK and admin_token == LOCAL_TOKEN:
         fail(
             "beyond loopback the admin door needs a token of its own",
             fix="give --admin-token",
@@ -196,7 +178,7 @@ def fault_set(
     words: Annotated[list[str], typer.Argument(metavar="FAULTS...", help=_WORDS)],
     city: CityOption,
     admin_url: AdminOption = "",
-    admin_token: TokenOption = _LOCAL_TOKEN,
+    admin_token: TokenOption = LOCAL_TOKEN,
 ) -> None:
     """Replace the faults of a running platform.
 
@@ -208,29 +190,29 @@ def fault_set(
     Example: hutong platform fault set shared-phone --city guangdong
     """
     wanted = _faults(words).to_words()
-    _show_faults(_call("PUT", city, admin_url, admin_token, {"faults": wanted}))
+    _show_faults(call("PUT", "/admin/faults", city, admin_url, admin_token, {"faults": wanted}))
 
 
 @fault.command("clear")
 def fault_clear(
-    city: CityOption, admin_url: AdminOption = "", admin_token: TokenOption = _LOCAL_TOKEN
+    city: CityOption, admin_url: AdminOption = "", admin_token: TokenOption = LOCAL_TOKEN
 ) -> None:
     """Make a running platform healthy again.
 
     Example: hutong platform fault clear --city hangzhou
     """
-    _show_faults(_call("DELETE", city, admin_url, admin_token))
+    _show_faults(call("DELETE", "/admin/faults", city, admin_url, admin_token))
 
 
 @fault.command("show")
 def fault_show(
-    city: CityOption, admin_url: AdminOption = "", admin_token: TokenOption = _LOCAL_TOKEN
+    city: CityOption, admin_url: AdminOption = "", admin_token: TokenOption = LOCAL_TOKEN
 ) -> None:
     """Show the faults of a running platform.
 
     Example: hutong platform fault show --city hangzhou
     """
-    _show_faults(_call("GET", city, admin_url, admin_token))
+    _show_faults(call("GET", "/admin/faults", city, admin_url, admin_token))
 
 
 @app.command("population", hidden=True)
@@ -273,6 +255,9 @@ def people(
                 console.print(f"  {name:<9} {text}", highlight=False, markup=False, soft_wrap=True)
 
 
+app.command("turn")(turn)
+
+
 def _faults(words: list[str]) -> Faults:
     try:
         return parse_faults(words)
@@ -287,40 +272,3 @@ def _faults(words: list[str]) -> Faults:
 def _show_faults(document: Any) -> None:
     words = document.get("faults") or ["none"]
     console.print("faults: " + ", ".join(words), highlight=False)
-
-
-def _call(method: str, city: str, admin_url: str, token: str, body: Any = None) -> Any:
-    """Make one call at an admin door and return its document."""
-    _check(city)
-    try:
-        parts = urlsplit(admin_url or f"http://127.0.0.1:{usual_port(city) + 1}")
-        host, port = parts.hostname, parts.port
-    except ValueError:  # a bracket that is not closed, a port beyond 65535
-        parts, host, port = None, None, None
-    if parts is None or parts.scheme != "http" or not host:
-        fail(
-            "the admin door is an http address",
-            fix="for example http://127.0.0.1:8331",
-            code=Exit.USAGE,
-        )
-    connection = http.client.HTTPConnection(host, port, timeout=_CALL_SECONDS)
-    with contextlib.closing(connection):
-        try:
-            connection.request(
-                method,
-                "/admin/faults",
-                body=None if body is None else json.dumps(body),
-                headers={"Authorization": f"Bearer {token}"},
-            )
-            response = connection.getresponse()
-            status, document = response.status, json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError):
-            status, document = 0, None
-    if not isinstance(document, dict):
-        fail(
-            "no admin door answers there",
-            fix=f"start it: hutong platform run {city}, or give --admin-url",
-        )
-    if status != http.HTTPStatus.OK:
-        fail(f"the admin door refuses: {document.get('error')}", fix="check --admin-token")
-    return document

@@ -55,12 +55,29 @@ def test_the_names_of_the_first_release_still_work(old: list[str]) -> None:
         ["fault", "set", "broken", "--city", "hangzhou"],
         ["fault", "show", "--city", "atlantis"],
         ["fault", "show", "--city", "hangzhou", "--admin-url", "ftp://x"],
+        ["turn", "330102190001010010", "--to", "红码", "--city", "hangzhou"],
+        ["turn", "green", "--to", "红码", "--city", "atlantis"],
     ],
 )
 def test_a_wrong_command_line_leaves_with_64_and_a_fix(words: list[str]) -> None:
     result = runner.invoke(app, words)
     assert result.exit_code == 64
     assert "fix:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["green"],
+        ["--to", "红码"],
+        ["green", "--to", "红码", "--back"],
+        ["green", "--to", "红码", "--document-file", "-"],
+    ],
+)
+def test_a_turn_names_one_person_and_one_state(words: list[str]) -> None:
+    from gateway.cli.main import build  # noqa: F401  sets the exit code of usage errors
+
+    assert runner.invoke(app, ["turn", *words, "--city", "hangzhou"]).exit_code == 64
 
 
 def test_nobody_at_the_admin_door_is_could_not_run(unused_tcp_port: int) -> None:
@@ -95,6 +112,16 @@ def test_faults_of_a_running_city_are_switched_and_ctrl_c_stops_it(
     assert refused.exit_code == 2
     cleared = runner.invoke(app, ["fault", "clear", *admin])
     assert cleared.stdout == "faults: none\n"
+    turned = runner.invoke(app, ["turn", "green", "--to", "红码", *admin])
+    assert turned.stdout == "hangzhou: 1 turned, now 红码\n"
+    told = json.loads(runner.invoke(app, ["people", "hangzhou", "--json"]).stdout)["scenarios"]
+    number = next(one["document_number"] for one in told if one["name"] == "hangzhou/yellow")
+    words = ["turn", "--document-file", "-", "--back", "--json", *admin]
+    turned = runner.invoke(app, words, input=f"{number}\n")
+    assert json.loads(turned.stdout) == {"city": "hangzhou", "state": None, "turned": 1}
+    unknown = runner.invoke(app, ["turn", "green", "--to", "purple", *admin])
+    assert unknown.exit_code == 2
+    assert "states now: 绿码, 黄码, 红码" in unknown.stderr
     with urllib.request.urlopen(f"{doors['admin_url']}/healthz") as answer:
         assert json.load(answer)["city"] == "hangzhou"
     process.send_signal(signal.SIGINT)
