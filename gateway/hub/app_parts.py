@@ -14,6 +14,8 @@ from hutong.v1 import exchange_pb2
 
 from gateway.attestation.keys import signing_key_to_jwk
 from gateway.hub.adapter_link import AdapterLink
+from gateway.hub.delegation import GrantReader
+from gateway.hub.hubs_around import HubGrants, HubsAround
 from gateway.hub.link_line import LinkSettings
 from gateway.hub.link_service import TO_ADAPTER, TO_HUB_BELOW
 from gateway.store import Store, StoreError, UsageRow
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
     from gateway.hub.access import GrantMinter
     from gateway.hub.accounting import UsageRow as Sum
-    from gateway.hub.directory import AdapterRecord
+    from gateway.hub.directory import AdapterRecord, HubDirectory
+    from gateway.hub.federation import Federation
     from gateway.hub.keys import HubKeys
 
 FORGET_PROOFS_SECONDS: Final = 600.0
@@ -90,6 +93,19 @@ def link_to(record: AdapterRecord, grants: GrantMinter) -> AdapterLink:
         jitter=random.random,
         service=TO_HUB_BELOW if record.is_hub else TO_ADAPTER,
     )
+
+
+def hubs_around(
+    hub_urn: str,
+    federation: Federation,
+    minter: GrantMinter,
+    hubs: HubDirectory,
+    clock: Callable[[], datetime],
+) -> HubsAround:
+    """Put together what this hub asks others on its own behalf."""
+    reader = GrantReader(hub_urn, clock=clock, of_hubs=True)
+    grants = HubGrants(hub_urn, minter, reader, hubs, lambda: federation.superior)
+    return HubsAround(hub_urn, federation.neighbours, federation.tree, grants)
 
 
 def purpose_name(number: int) -> str:

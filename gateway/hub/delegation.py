@@ -133,11 +133,16 @@ class GrantReader:
     Args:
         hub_urn: this hub, the only audience.
         clock: now, UTC.
+        of_hubs: read what hubs ask on their own behalf, and nothing else; False: what
+            they ask for callers, and nothing else.
     """
 
-    def __init__(self, hub_urn: str, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, hub_urn: str, *, clock: Callable[[], datetime], of_hubs: bool = False
+    ) -> None:
         self._hub_urn = hub_urn
         self._clock = clock
+        self._read_grant = _read_hub_grant if of_hubs else _read_grant
         self._verifiers: Bounded[
             tuple[Mapping[str, VerificationKey], HubTokenVerifier[_Delegated]]
         ] = Bounded(MAX_HUBS)
@@ -169,7 +174,11 @@ class GrantReader:
         record = kept[1].verify(grant).record
         if self._hub_urn in record.via:
             raise RpcFailure("ROUTE_LOOP", "the question has passed this hub before")
-        if prefixes is not None and not names.covers(prefixes, names.shortest(record.region)):
+        if (
+            prefixes is not None
+            and record.urn != signer
+            and not names.covers(prefixes, names.shortest(record.region))
+        ):
             raise RpcFailure(
                 "AUDIENCE_NOT_ALLOWED", "the caller stands outside the prefixes of its hub"
             )
@@ -179,7 +188,7 @@ class GrantReader:
         self, signer: str, keys: Mapping[str, VerificationKey]
     ) -> HubTokenVerifier[_Delegated]:
         def read(claims: dict[str, Any]) -> _Delegated:
-            return _read_grant(claims, signer)
+            return self._read_grant(claims, signer)
 
         return HubTokenVerifier(
             GRANT_TYPE,
@@ -200,6 +209,21 @@ class _Delegated:
 
 
 def _read_grant(claims: dict[str, Any], signer: str) -> _Delegated:
+    said, via = _read_claims(claims, signer)
+    if (names.region_of(said.sub) or names.checkpoint_region_of(said.sub)) != said.region:
+        raise ClaimError
+    is_region = names.region_of(said.sub) is not None
+    return _delegated(said, via, CallerKind.REGION if is_region else CallerKind.CHECKPOINT)
+
+
+def _read_hub_grant(claims: dict[str, Any], signer: str) -> _Delegated:
+    said, via = _read_claims(claims, signer)
+    if names.hub_of(said.sub) != said.region or via[0] != said.sub or said.purposes:
+        raise ClaimError
+    return _delegated(said, via, CallerKind.HUB)
+
+
+def _read_claims(claims: dict[str, Any], signer: str) -> tuple[_GrantClaims, tuple[str, ...]]:
     try:
         said = msgspec.convert(claims, _GrantClaims)
     except msgspec.ValidationError:
@@ -212,15 +236,17 @@ def _read_grant(claims: dict[str, Any], signer: str) -> _Delegated:
         and all(map(names.is_hub_urn, via))
         and names.is_division(said.region)
         and 0 < len(said.sub) <= names.MAX_URN_LENGTH
-        and (names.region_of(said.sub) or names.checkpoint_region_of(said.sub)) == said.region
     ):
         raise ClaimError
     if EXCHANGE_SCOPE not in said.scope.split():
         raise RpcFailure("SCOPE_MISSING", f"the grant lacks {EXCHANGE_SCOPE}")
-    is_region = names.region_of(said.sub) is not None
+    return said, via
+
+
+def _delegated(said: _GrantClaims, via: tuple[str, ...], kind: CallerKind) -> _Delegated:
     record = CallerRecord(
         urn=said.sub,
-        kind=CallerKind.REGION if is_region else CallerKind.CHECKPOINT,
+        kind=kind,
         region=said.region,
         scopes=frozenset({EXCHANGE_SCOPE}),
         purposes=frozenset(said.purposes),

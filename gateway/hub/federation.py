@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import structlog
@@ -29,6 +29,7 @@ from gateway.hub.adapter_link import AdapterLink
 from gateway.hub.errors import RegistryError
 from gateway.hub.link_line import LinkSettings
 from gateway.hub.link_service import TO_HUB_ABOVE
+from gateway.hub.neighbours import Neighbours
 from gateway.hub.relay import RelayedFeed
 from gateway.hub.superior import load_superior
 from gateway.trust import FeedKind, KeyUse, names
@@ -109,10 +110,10 @@ class Federation:
         self._clock = clock
         self._link: AdapterLink | None = None
         self._tokens: TokenClient | None = None
-        self._channels: dict[str, tuple[tuple[str, bytes | None], grpc.aio.Channel]] = {}
-        self._closing: set[asyncio.Task[None]] = set()
         self.superior: Superior | None = None
         """How the hub above is reached; None: there is none."""
+        self.neighbours = Neighbours(mirror.members, lambda: self.superior)
+        """The hubs next to this one."""
         self.tree = FeedTree(
             settings.urn,
             own=lambda: feed.bundle,
@@ -181,10 +182,7 @@ class Federation:
             await self._link.close()
         if self._tokens is not None:
             await self._tokens.close()
-        for _, channel in self._channels.values():
-            await channel.close(None)
-        self._channels.clear()
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.neighbours.close()
 
     def drain(self) -> None:
         """End the readers of the feeds that are passed on."""
@@ -273,26 +271,10 @@ class Federation:
 
     def _source(self, place: HubPlace) -> FeedSource | None:
         next_hop = place.behind[1]
-        superior = self.superior
-        if superior is not None and next_hop == superior.urn:
-            address = (superior.target, superior.ca_pem)
-        else:
-            record = next(
-                (item for item in self._mirror.members.adapters() if item.authority == next_hop),
-                None,
-            )
-            if record is None:
-                return None
-            ca_pem = record.tls_ca_pem.encode("ascii") if record.tls_ca_pem else None
-            address = (record.endpoint, ca_pem)
-        known = self._channels.get(next_hop)
-        if known is None or known[0] != address:
-            if known is not None:
-                self._end(known[1])
-            known = (address, open_channel(address[0], ca_pem=address[1]))
-            self._channels[next_hop] = known
-        hub = "" if next_hop == place.hub else place.hub
-        return FeedSource(FeedServiceStub(known[1]), hub)
+        channel = self.neighbours.channel(next_hop)
+        if channel is None:
+            return None
+        return FeedSource(FeedServiceStub(channel), "" if next_hop == place.hub else place.hub)
 
     def _serve(self) -> None:
         """Serve on what is followed now."""
@@ -312,21 +294,12 @@ class Federation:
 
     def _members_changed(self) -> None:
         # The feed is taken over before the members are told of.
-        for hub in self._mirror.members.hubs():
-            known = self._channels.get(hub.body.urn)
-            ca = hub.body.tls_ca_pem
-            address = (hub.body.endpoint, ca.encode("ascii") if ca else None)
-            if known is not None and known[0] != address:
-                self.tree.reset(hub.body.urn)
+        for hub in self.neighbours.moved():
+            self.tree.reset(hub)
         self._feed_changed()
 
     def _relays(self) -> Path:
         return self._settings.superior.parent.parent / "relays"
-
-    def _end(self, channel: grpc.aio.Channel) -> None:
-        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(channel.close(None))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
 
     async def status_list(self, digest: str) -> bytes | None:
         """Fetch a base status list that another hub's feed names, from the next hub.

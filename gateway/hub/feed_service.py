@@ -16,6 +16,8 @@ from hutong.v1 import feed_service_pb2 as pb
 
 from gateway.hub.errors import RegistryError
 from gateway.hub.feed_watch import entries_frame, in_frames
+from gateway.hub.hubs_around import seconds_left
+from gateway.hub.reader_counts import READERS_SECONDS, count_to_proto
 from gateway.wire.hub_tokens import EXCHANGE_SCOPE
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from gateway.hub.access import AccessControl
     from gateway.hub.feed_watch import ServedFeed, Watcher
+    from gateway.hub.hubs_around import HubGrants
+    from gateway.hub.reader_counts import ReaderCounts
     from gateway.hub.reader_sharing import ReaderSharing
     from gateway.hub.readers import Readers
     from gateway.hub.status_lists import StatusLists
@@ -52,6 +56,8 @@ class FeedService:
         access: verifies the tokens of those who acknowledge.
         readers: remembers what they say.
         sharing: tells it to the other processes.
+        counts: counts readers, here and at the hubs around.
+        grants: reads the grants of hubs that ask for that.
     """
 
     def __init__(
@@ -63,6 +69,8 @@ class FeedService:
         access: AccessControl,
         readers: Readers,
         sharing: ReaderSharing,
+        counts: ReaderCounts,
+        grants: HubGrants,
     ) -> None:
         self._own = own
         self._feeds = feeds
@@ -70,6 +78,8 @@ class FeedService:
         self._access = access
         self._readers = readers
         self._sharing = sharing
+        self._counts = counts
+        self._grants = grants
         # The newest head of each feed, serialised: as many as there are feeds.
         self._heads: dict[str, tuple[str, bytes]] = {}
 
@@ -141,6 +151,21 @@ class FeedService:
             await self._sharing.written()
         return pb.AcknowledgeResponse()
 
+    async def count_readers(
+        self, request: pb.CountReadersRequest, context: Context
+    ) -> pb.CountReadersResponse:
+        """Count the readers of this hub and of those behind it, for another hub."""
+        ask = self._grants.read(context)
+        counted = await self._counts.answer(
+            ask,
+            rehearsal=request.rehearsal,
+            issuer=request.issuer,
+            seconds=seconds_left(context, READERS_SECONDS),
+        )
+        return pb.CountReadersResponse(
+            hubs=[count_to_proto(count) for count in counted.hubs], unknown=counted.unknown
+        )
+
     def _feed(self, hub: str) -> ServedFeed:
         feed = self._feeds.get(hub or self._own)
         if feed is None:
@@ -201,6 +226,11 @@ def feed_handler(service: FeedService) -> grpc.GenericRpcHandler:
                 service.acknowledge,
                 request_deserializer=pb.AcknowledgeRequest.FromString,
                 response_serializer=pb.AcknowledgeResponse.SerializeToString,
+            ),
+            "CountReaders": grpc.unary_unary_rpc_method_handler(
+                service.count_readers,
+                request_deserializer=pb.CountReadersRequest.FromString,
+                response_serializer=pb.CountReadersResponse.SerializeToString,
             ),
         },
     )

@@ -6,9 +6,10 @@ authorised, routed to the longest prefix and forwarded with this hub's own grant
 which names the hubs passed so far. Envelope, caller and purpose stay as they came,
 so what the edge sealed to the city opens there and nowhere else.
 
-Not served here: changes of status and counts of attestations. What a city revokes
-travels in this hub's feed, which the superior follows; counts are for the hub that
-the city enrolled with.
+Counts of live attestations go the same way, asked by a hub on its own behalf
+(:mod:`gateway.hub.live_counts`): by the superior, and by those below for what lies
+beyond. Not served here: changes of status. What a city revokes travels in this hub's
+feed, which the superior follows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ import grpc
 from hutong.v1 import adapter_service_pb2 as pb
 
 from gateway.hub.delegation import GrantReader, HubAdmission, grant_of
+from gateway.hub.hubs_around import seconds_left
+from gateway.hub.live_counts import COUNT_SECONDS
+from gateway.hub.rule_proto import rule_from_proto
 from gateway.wire.errors import RpcFailure
 
 if TYPE_CHECKING:
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
     from gateway.hub.directory import CallerRecord
     from gateway.hub.exchange_service import ExchangeService
+    from gateway.hub.hubs_around import HubGrants
+    from gateway.hub.live_counts import LiveCounts
     from gateway.hub.superior import Superior
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -48,6 +54,8 @@ class HubAdapter:
         superior: how the hub above is known; None: there is none, and nobody is let in.
         superiors: hubs from here up to the top, this one first.
         reader: reads the superior's grants.
+        grants: reads those of hubs that ask on their own behalf.
+        live: counts live attestations.
         clock: now, UTC.
     """
 
@@ -59,6 +67,8 @@ class HubAdapter:
         superior: Callable[[], Superior | None],
         superiors: Callable[[], Sequence[str]],
         reader: GrantReader,
+        grants: HubGrants,
+        live: LiveCounts,
         clock: Callable[[], datetime],
     ) -> None:
         self._hub_urn = hub_urn
@@ -66,6 +76,8 @@ class HubAdapter:
         self._superior = superior
         self._superiors = superiors
         self._reader = reader
+        self._grants = grants
+        self._live = live
         self._clock = clock
 
     async def describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:
@@ -112,6 +124,19 @@ class HubAdapter:
         )
         return pb.ImportResponse(envelope=envelope)
 
+    async def count_live(
+        self, request: pb.CountLiveRequest, context: Context
+    ) -> pb.CountLiveResponse:
+        """Count what a rule touches, at the issuer's adapter or the next hub towards it."""
+        ask = self._grants.read(context)
+        counted = await self._live.count(
+            rule_from_proto(request.rule), ask, seconds=seconds_left(context, COUNT_SECONDS)
+        )
+        return pb.CountLiveResponse(
+            attestations=counted.attestations or 0,
+            unknown=[counted.unknown] if counted.attestations is None else (),
+        )
+
     def _read(self, grant: str) -> CallerRecord:
         superior = self._require_superior()
         return self._reader.read(
@@ -144,6 +169,11 @@ def adapter_handler(service: HubAdapter) -> grpc.GenericRpcHandler:
                 service.import_,
                 request_deserializer=pb.ImportRequest.FromString,
                 response_serializer=pb.ImportResponse.SerializeToString,
+            ),
+            "CountLive": grpc.unary_unary_rpc_method_handler(
+                service.count_live,
+                request_deserializer=pb.CountLiveRequest.FromString,
+                response_serializer=pb.CountLiveResponse.SerializeToString,
             ),
             "QueryStream": grpc.stream_stream_rpc_method_handler(
                 service.query_stream,

@@ -23,7 +23,8 @@ MAX_READERS: Final = 20_000
 """Readers remembered: twice what a hub process serves; about 10 MB."""
 
 MAX_REHEARSALS: Final = 64
-"""Rehearsals whose answers are remembered; the oldest goes first."""
+"""Rehearsals whose answers are remembered; the oldest goes first, another hub's before
+one's own."""
 
 MAX_SEQUENCE: Final = 2**63 - 1
 """The highest number that a store can hold; no feed comes near it."""
@@ -90,7 +91,10 @@ class Readers:
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self.is_live: Callable[[str], bool] = lambda _: False
-        """Whether a rehearsal is under way, also one that another process began."""
+        """Whether a rehearsal is under way, also one that another process began, or that
+        another hub's feed carries."""
+        self.is_own: Callable[[str], bool] = lambda _: True
+        """Whether it is this hub's; those of others make room first."""
         self._clock = clock
         self._readers: OrderedDict[tuple[str, str], Reader] = OrderedDict()
         self._answers: OrderedDict[str, dict[str, str]] = OrderedDict()
@@ -164,7 +168,8 @@ class Readers:
             return
         self._answers[rehearsal] = {}
         while len(self._answers) > MAX_REHEARSALS:
-            self._answers.popitem(last=False)
+            foreign = (name for name in self._answers if not self.is_own(name))
+            del self._answers[next(foreign, next(iter(self._answers)))]
 
     def answers(self, rehearsal: str) -> dict[str, str]:
         """Reasons by reader; an empty reason: the reader would verify the new key."""

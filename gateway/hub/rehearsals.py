@@ -2,8 +2,9 @@
 
 The statement goes into the feed as it is; readers verify its sample as they would what
 the key signs later, and say so with their next acknowledgement
-(:mod:`gateway.hub.readers`). A rehearsal ends after an hour, or when its owner begins
-the next one.
+(:mod:`gateway.hub.readers`). Readers of other hubs say so to theirs, which sums it up
+(:mod:`gateway.hub.reader_counts`). A rehearsal ends after an hour, or when its owner
+begins the next one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.hub.errors import RegistryError
 from gateway.hub.key_changes import own_statement_key
+from gateway.hub.reader_counts import ReaderCount, failing_by_reason
 from gateway.hub.registry_base import IN_FEED, withdrawal
 from gateway.trust import (
     FeedKind,
@@ -128,16 +130,38 @@ class Rehearsals:
             RegistryError: NOT_FOUND.
         """
         rehearsal = self.check(rehearsal_id, asked_by=asked_by)
-        answers = self._readers.answers(rehearsal_id)
-        since = rehearsal.entry.issued_at - NAMED_WITHIN
-        named = {reader.urn for reader in self._readers.standing() if reader.seen_at >= since}
-        named |= answers.keys()
+        answers, named = self._heard(rehearsal_id, rehearsal.entry.issued_at - NAMED_WITHIN)
         return RehearsalResult(
             connected=len(named),
             verified=sum(not reason for reason in answers.values()),
             failures={urn: reason for urn, reason in sorted(answers.items()) if reason},
             silent=tuple(sorted(named - answers.keys())[:MAX_SILENT]),
         )
+
+    def tally(self, rehearsal_id: str, rehearsal: Rehearsal | None) -> ReaderCount:
+        """Sum up what the own readers said of a rehearsal of whichever hub.
+
+        Args:
+            rehearsal_id: names it.
+            rehearsal: as some feed carries it; None: none does, as far as is known here.
+        """
+        since = (self._registry.now() if rehearsal is None else rehearsal.entry.issued_at) - (
+            NAMED_WITHIN
+        )
+        answers, named = self._heard(rehearsal_id, since)
+        return ReaderCount(
+            hub=self._feed.hub,
+            connected=len(named),
+            verified=sum(not reason for reason in answers.values()),
+            failing=failing_by_reason(answers.values()),
+            silent=len(named - answers.keys()),
+        )
+
+    def _heard(self, rehearsal_id: str, since: datetime) -> tuple[dict[str, str], set[str]]:
+        """Answers by reader, and the readers known by name since a moment."""
+        answers = self._readers.answers(rehearsal_id)
+        named = {reader.urn for reader in self._readers.standing() if reader.seen_at >= since}
+        return answers, named | answers.keys()
 
     async def end_old(self) -> None:
         """Withdraw rehearsals that are over.

@@ -17,6 +17,7 @@ from gateway.hub.access import bearer_token
 from gateway.hub.distrusting import rule_from_proto
 from gateway.hub.errors import RegistryError
 from gateway.hub.page_tokens import PageTokens
+from gateway.hub.reader_counts import count_to_proto
 from gateway.hub.registry_proto import (
     challenge_to_proto,
     finding_to_proto,
@@ -112,6 +113,7 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
         # Half of the readers would look like all of them: without the store, no answer.
         await self._parts.sharing.refresh(request.rehearsal)
         result = self._parts.rehearsals.result(request.rehearsal, asked_by=asked_by)
+        elsewhere = await self._parts.reader_counts.elsewhere(rehearsal=request.rehearsal)
         return pb.GetRehearsalResponse(
             connected=result.connected,
             verified=result.verified,
@@ -120,6 +122,8 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
                 for edge, reason in result.failures.items()
             ],
             silent=result.silent,
+            elsewhere=[count_to_proto(count) for count in elsewhere.hubs],
+            unknown=elsewhere.unknown,
         )
 
     async def PreviewDistrust(  # noqa: N802  the name of the RPC
@@ -135,6 +139,9 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
             edges_connected=self._parts.sharing.watchers,
             callers=preview.callers,
             published=preview.published,
+            uncounted=preview.uncounted,
+            elsewhere=[count_to_proto(count) for count in preview.elsewhere],
+            unknown=preview.unknown,
         )
 
     async def Distrust(  # noqa: N802  the name of the RPC

@@ -48,8 +48,10 @@ from gateway.hub.hub_adapter import (
     HubAdapter,
     adapter_handler,
 )
+from gateway.hub.hubs_around import HubGrants
 from gateway.hub.link_line import LinkSettings
 from gateway.hub.link_service import TO_ADAPTER, TO_HUB_ABOVE, TO_HUB_BELOW
+from gateway.hub.live_counts import LiveCounts
 from gateway.hub.routes import RouteTable
 from gateway.trust import jws
 from gateway.trust.anchor import make_anchor
@@ -228,6 +230,10 @@ async def hub(urn: str, below: str, target: str) -> None:
         superior=lambda: above,
         superiors=lambda: (urn, NATION),
         reader=reader,
+        grants=HubGrants(
+            urn, grants, GrantReader(urn, clock=_clock, of_hubs=True), directory, lambda: above
+        ),
+        live=LiveCounts(directory, None),
         clock=_clock,
     )
     server = HutongServer(

@@ -207,12 +207,20 @@ async def test_wrong_tokens_are_refused_at_every_guarded_method(tmp_path: Path) 
             ("TOKEN_INVALID", (("authorization", f"Bearer {head}.{body}.{flipped}"),)),
             ("TOKEN_INVALID", (("authorization", "Bearer " + MARKER * 300),)),
         ]
+        between_hubs: list[tuple[str, Metadata]] = [
+            ("TOKEN_MISSING", ()),
+            ("TOKEN_MISSING", cases[-1][1]),
+            ("TOKEN_MISSING", (("hutong-grant", MARKER_WORD),) * 2),
+            ("TOKEN_INVALID", (("hutong-grant", MARKER_WORD),)),
+            # It is signed by this hub, for callers of this hub.
+            ("TOKEN_INVALID", (("hutong-grant", good),)),
+        ]
         before = await door.state()
         for method, shape in METHODS.items():
             if shape.name in open_to_all:
                 continue
             request = _valid_request(shape.name)
-            for expected, metadata in cases:
+            for expected, metadata in between_hubs if shape.name == "CountReaders" else cases:
                 refused = await sent(channel, method, request, metadata)
                 assert reason(refused) == expected, method
                 door.assert_silent(everything_said(refused))
@@ -239,6 +247,7 @@ def _valid_request(name: str) -> bytes:
         "ListAudit": pb.ListAuditRequest(),
         "MakePack": pb.MakePackRequest(),
         "Acknowledge": feed_service_pb2.AcknowledgeRequest(),
+        "CountReaders": feed_service_pb2.CountReadersRequest(),
         "Query": exchange.ExchangeServiceQueryRequest(question=_question()),
         "Convert": exchange.ConvertRequest(sealed=_question()),
         "QueryStream": exchange.ExchangeServiceQueryStreamRequest(questions=[_question()]),

@@ -15,6 +15,7 @@ from hutong.v1 import adapter_service_pb2, adapter_service_pb2_grpc
 
 from gateway.hub.distrusting import Distrusting, rule_from_proto, rule_to_proto
 from gateway.hub.hub_metrics import use_ends
+from gateway.hub.live_counts import FEWEST_COUNTED, LiveCounts
 from gateway.hub.notices import due_notices
 from gateway.store import Store, UsageRow
 from gateway.trust import (
@@ -114,11 +115,12 @@ class Counting(adapter_service_pb2_grpc.AdapterServiceServicer):
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.count = 1234
 
     async def CountLive(self, request: Any, context: Any) -> Any:
         del context
         self.asked.append(request.rule)
-        return adapter_service_pb2.CountLiveResponse(attestations=1234)
+        return adapter_service_pb2.CountLiveResponse(attestations=self.count)
 
 
 @dataclass
@@ -129,6 +131,18 @@ class Counter:
     def channel(self, record: AdapterRecord) -> grpc.aio.Channel:
         assert record.authority == HANGZHOU
         return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
+
+
+def previewing(trust: TrustWorld, counter: Counter) -> Distrusting:
+    """The part that previews, with this counter for an adapter."""
+    world = trust.world
+    return Distrusting(
+        world.registry,
+        world.feed,
+        world.store,
+        live=LiveCounts(world.registry.members, None, channel_to=counter.channel),
+        readers=trust.parts.reader_counts,
+    )
 
 
 @asynccontextmanager
@@ -158,21 +172,29 @@ async def test_a_preview_counts_and_names_what_a_distrust_would_touch(trust: Tru
     assert watching is not None
     rule = replace(RULE, first_serial=3, last_serial=9)
     async with counting() as counter:
-        distrusting = Distrusting(
-            world.registry, world.feed, world.store, channel_to=counter.channel
-        )
+        distrusting = previewing(trust, counter)
         preview = await distrusting.preview(rule)
         assert rule_from_proto(counter.servicer.asked[0]) == rule
     assert preview.attestations == 1234
     assert preview.edges_connected == 1
     assert preview.callers == (GATE,)
-    everything = await Distrusting(
-        world.registry, world.feed, world.store, channel_to=counter.channel
-    ).preview(RULE)
+    everything = await distrusting.preview(RULE)
     # The adapter is gone by now: nothing is said of what it would have counted.
     assert everything.attestations is None
+    assert everything.uncounted == HANGZHOU
+    assert (everything.elsewhere, everything.unknown) == ((), ())
     assert set(everything.published) == {f"{HANGZHOU}#ex-jkm", f"{HANGZHOU}#330100"}
     assert world.feed.sequence == 3
+
+
+async def test_no_adapter_makes_a_hub_count_fewer_than_ten(trust: TrustWorld) -> None:
+    async with counting() as counter:
+        counter.servicer.count = 3
+        preview = await previewing(trust, counter).preview(RULE)
+        assert preview.attestations == FEWEST_COUNTED
+        # Only an attestation is live: nobody is asked about the rest, and a hub signs none.
+        policies = await previewing(trust, counter).preview(replace(RULE, kind="policy"))
+        assert (policies.attestations, len(counter.servicer.asked)) == (0, 1)
 
 
 @pytest.mark.parametrize(
