@@ -33,6 +33,7 @@ from gateway.hub.app_parts import (
     adapter_channel,
     background,
     forget_proofs,
+    hubs_around,
     link_to,
     page_secret,
 )
@@ -227,15 +228,18 @@ class Hub:
             limits=ExchangeLimits(),
             hubs=HubCallers(members, reader, clock=self._clock),
         )
+        around = hubs_around(settings.urn, federation, grants, members, self._clock)
+        parts = make_trust_parts(self.registry, self.feed, self.store, self.readers, around)
         hub_adapter = HubAdapter(
             settings.urn,
             exchange,
             superior=lambda: federation.superior,
             superiors=federation.superiors,
             reader=reader,
+            grants=around.grants,
+            live=parts.live,
             clock=self._clock,
         )
-        parts = make_trust_parts(self.registry, self.feed, self.store, self.readers)
         stack.push_async_callback(parts.sharing.close)
         await background(stack, parts.sharing.run())
         registry_service = RegistryService(
@@ -250,15 +254,21 @@ class Hub:
         server.add_handler(EXCHANGE_SERVICE, exchange_handler(exchange))
         server.add_handler(ADAPTER_SERVICE, adapter_handler(hub_adapter))
         server.add(REGISTRY_SERVICE, add_RegistryServiceServicer_to_server, registry_service)
-        feed_service = FeedService(
-            settings.urn,
-            self.feeds,
-            status_lists=self.status_lists,
-            access=access,
-            readers=self.readers,
-            sharing=parts.sharing,
+        server.add_handler(
+            FEED_SERVICE,
+            feed_handler(
+                FeedService(
+                    settings.urn,
+                    self.feeds,
+                    status_lists=self.status_lists,
+                    access=access,
+                    readers=self.readers,
+                    sharing=parts.sharing,
+                    counts=parts.reader_counts,
+                    grants=around.grants,
+                )
+            ),
         )
-        server.add_handler(FEED_SERVICE, feed_handler(feed_service))
         server.add(
             SIGHTING_SERVICE,
             add_SightingServiceServicer_to_server,
