@@ -151,6 +151,14 @@ class SuiteFeed(feed_service_pb2_grpc.FeedServiceServicer):
         """Take note."""
         return feed_service_pb2.AcknowledgeResponse()
 
+    async def CountReaders(  # noqa: N802 - the service's own name
+        self,
+        request: feed_service_pb2.CountReadersRequest,  # noqa: ARG002 - as below
+        context: _Context,
+    ) -> feed_service_pb2.CountReadersResponse:
+        """Refuse: there is no hub next to this one."""
+        await abort(context, RefusedError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING"))
+
 
 @contextlib.asynccontextmanager
 async def serve_feed(feed: SuiteFeed, listen: str) -> AsyncIterator[int]:

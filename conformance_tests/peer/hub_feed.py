@@ -123,3 +123,9 @@ class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
     ) -> feed_service_pb2.AcknowledgeResponse:
         """Take note."""
         return feed_service_pb2.AcknowledgeResponse()
+
+    async def CountReaders(  # noqa: N802 - the service's own name
+        self, request: feed_service_pb2.CountReadersRequest, context: _Context
+    ) -> feed_service_pb2.CountReadersResponse:
+        """Refuse: there is no hub next to this one."""
+        await abort(context, RefusedError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING"))
