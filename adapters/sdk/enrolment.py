@@ -27,6 +27,7 @@ from gateway.attestation.sealing_keys import public_sealing_jwk
 from gateway.codes.divisions import division_name, division_prefix, region_urn
 from gateway.codes.yamldoc import YamlError, parse_yaml
 from gateway.trust.authority import EnrolmentBody, MemberKind
+from gateway.trust.key_life import KEY_LIVES
 from gateway.trust.keys import KeyUse, sealing_member_key, signing_member_key
 from gateway.wire.enrolment import (
     POLL_SECONDS,
@@ -39,7 +40,7 @@ from gateway.wire.enrolment import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     import grpc
@@ -60,6 +61,7 @@ def city_identity(
     *,
     now: datetime,
     endpoint: str | None = None,
+    lives: Mapping[KeyUse, timedelta] = KEY_LIVES,
 ) -> MemberIdentity:
     """Say who a city is, with the keys that prove it.
 
@@ -69,6 +71,7 @@ def city_identity(
         scheme: its authority is the member's.
         now: when its keys come into force.
         endpoint: ``host:port`` instead of the one of the settings.
+        lives: how long from now on a key of each use is good.
 
     Raises:
         AdapterConfigError: the certificate cannot be read.
@@ -91,8 +94,16 @@ def city_identity(
         name_zh=settings.name_zh or division_name(scheme.authority),
         name_en=settings.name_en,
         keys=(
-            *(signing_member_key(key, use, not_before=now) for key, use in signing),
-            *(sealing_member_key(public_sealing_jwk(key), not_before=now) for key in keys.seal),
+            *(
+                signing_member_key(key, use, not_before=now, not_after=now + lives[use])
+                for key, use in signing
+            ),
+            *(
+                sealing_member_key(
+                    public_sealing_jwk(key), not_before=now, not_after=now + lives[KeyUse.SEAL]
+                )
+                for key in keys.seal
+            ),
         ),
         prefixes=tuple(division_prefix(p) for p in settings.prefixes or scheme.prefixes),
         endpoint=endpoint or grpc_settings.endpoint or f"{grpc_settings.host}:{grpc_settings.port}",

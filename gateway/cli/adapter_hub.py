@@ -15,6 +15,7 @@ from gateway.cli.terminal import stderr
 from gateway.codes import region_urn
 from gateway.recognition import PolicyError, load_policy
 from gateway.trust import StatementKind, parse_anchor
+from gateway.trust.key_life import KEY_LIVES
 from gateway.wire.channel import open_channel
 from gateway.wire.enrolment import enrolment_progress
 from gateway.wire.files import EVERYBODY, write_atomically
@@ -22,9 +23,11 @@ from gateway.wire.token_client import TokenClient
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import timedelta
     from pathlib import Path
 
     from adapters.sdk.settings import AdapterSettings
+    from gateway.trust.keys import KeyUse
 
 ENROLMENT_FILE: Final = "enrolment"
 """In the city's folder: the id under which it was handed in."""
@@ -55,6 +58,7 @@ async def enrol_folder(
     *,
     wait_seconds: float | None,
     report: bytes = b"",
+    lives: Mapping[KeyUse, timedelta] = KEY_LIVES,
 ) -> dict[str, Any]:
     """Hand in an enrolment, or ask how far it is.
 
@@ -64,6 +68,7 @@ async def enrol_folder(
         door: of the hub.
         wait_seconds: longest wait for the operators; None: do not wait.
         report: of the conformance checks; empty: none.
+        lives: how long a key of each use is good.
 
     Raises:
         HutongError: something cannot be read, or the hub refuses.
@@ -71,7 +76,7 @@ async def enrol_folder(
     scheme = load_city(settings.scheme)
     now = datetime.now(UTC)
     keys = load_keys(settings.keys)
-    identity = enrolment.city_identity(settings, keys, scheme, now=now)
+    identity = enrolment.city_identity(settings, keys, scheme, now=now, lives=lives)
     anchor = parse_anchor(door.anchor)
     kept = folder / ENROLMENT_FILE
     async with open_channel(door.target, ca_pem=door.ca_pem) as channel:

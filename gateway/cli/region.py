@@ -22,6 +22,7 @@ from gateway.cli.region_options import (
     HubRoots,
     HubTarget,
     door_of,
+    life,
     settings_of,
     span,
 )
@@ -99,6 +100,14 @@ def rotate(
         str | None,
         typer.Option(help="How long the old key stays good beside it; default: 0s, to seal 1d."),
     ] = None,
+    key_life: Annotated[
+        str | None,
+        typer.Option(
+            "--life",
+            help="How long the next key is good: 90d. Default: attest 120d, seal 365d, state and "
+            "authenticate 730d.",
+        ),
+    ] = None,
     patience: Annotated[str, typer.Option(help="How long silent edges are waited for.")] = "30s",
     force: Annotated[
         bool, typer.Option("--force", help="Go on although an edge fails or is silent.")
@@ -132,6 +141,7 @@ def rotate(
         overlap=default if overlap is None else span(overlap),
         patience=span(patience),
         force=force,
+        life=None if key_life is None else life(key_life),
     )
     around = Surroundings(
         clock=system_clock,

@@ -38,6 +38,7 @@ from gateway.cli.adapter_hub import checked_policy
 from gateway.codes import region_urn
 from gateway.recognition import load_policy
 from gateway.trust import StatementKind, sign_statement
+from gateway.trust.key_life import KEY_LIVES
 from gateway.trust.linter import Finding, lint_statement
 from gateway.wire.certificates import self_signed
 from gateway.wire.files import FileError, refused_as
@@ -46,8 +47,10 @@ from gateway.wire.private_files import write_private, write_private_jwk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from adapters.sdk.settings import AdapterSettings
+    from gateway.trust.keys import KeyUse
 
 PROFILE_FILE: Final = "profile.yaml"
 SUITE_SECONDS: Final = 600.0
@@ -120,8 +123,18 @@ def object_uri(token: str, slot: str) -> str:
     return uri
 
 
-def lint(settings: AdapterSettings, *, now: datetime) -> tuple[Finding, ...]:
+def lint(
+    settings: AdapterSettings,
+    *,
+    now: datetime,
+    lives: Mapping[KeyUse, timedelta] = KEY_LIVES,
+) -> tuple[Finding, ...]:
     """Look at what would be handed in as the hub will, errors first.
+
+    Args:
+        settings: of the region.
+        now: the clock.
+        lives: how long a key of each use is good.
 
     Raises:
         SchemeError: the scheme does not load, or a vector fails.
@@ -129,7 +142,7 @@ def lint(settings: AdapterSettings, *, now: datetime) -> tuple[Finding, ...]:
     """
     scheme = load_city(settings.scheme)
     keys = load_keys(settings.keys, now=now)
-    body = enrolment.city_identity(settings, keys, scheme, now=now).body
+    body = enrolment.city_identity(settings, keys, scheme, now=now, lives=lives).body
     documents: list[tuple[StatementKind, Mapping[str, Any]]] = [
         (StatementKind.ENROLMENT, body.to_body()),
         (StatementKind.SCHEME, scheme.to_document()),

@@ -21,6 +21,7 @@ from gateway.cli.region_options import (
     HubRoots,
     HubTarget,
     door_of,
+    lives,
     settings_of,
 )
 from gateway.cli.terminal import Exit, console, describe, fail, print_json, stderr
@@ -28,10 +29,12 @@ from gateway.codes.scheme_model import SchemeError
 from gateway.errors import HutongError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from datetime import timedelta
 
     from adapters.sdk.settings import AdapterSettings
     from gateway.cli.adapter_hub import HubDoor
+    from gateway.trust.keys import KeyUse
 
 _HERE = Path()
 _NEGATIVE: Final = {"AUTHORITY_EXISTS", "PREFIX_TAKEN", "STATEMENT_INVALID", "FEED_SIGNATURE"}
@@ -101,6 +104,15 @@ def enrol(
             "Sealing keys stay files."
         ),
     ] = None,
+    key_life: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--life",
+            metavar="USE=SPAN",
+            help="How long a key is good: attest=90d; may be repeated. Default: attest 120d, "
+            "seal 365d, state and authenticate 730d.",
+        ),
+    ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(help="Profile of the conformance checks; default: profile.yaml."),
@@ -138,6 +150,7 @@ def enrol(
         profile=found if checks else None,
         anyway=anyway,
         wait_seconds=wait_seconds if wait else None,
+        lives=lives(key_life or ()),
     )
     try:
         enrolled = asyncio.run(enrol_region(plan, checklist))
@@ -180,6 +193,7 @@ class EnrolPlan:
         profile: of the conformance checks; None: they are not run.
         anyway: hand in although a check failed.
         wait_seconds: longest wait for operators; None: none.
+        lives: how long a key of each use is good.
     """
 
     folder: Path
@@ -189,6 +203,7 @@ class EnrolPlan:
     profile: Path | None
     anyway: bool
     wait_seconds: float | None
+    lives: Mapping[KeyUse, timedelta] = field(default_factory=lambda: lives(()))
 
 
 async def enrol_region(plan: EnrolPlan, checklist: Checklist) -> dict[str, Any] | None:
@@ -211,10 +226,14 @@ async def enrol_region(plan: EnrolPlan, checklist: Checklist) -> dict[str, Any] 
             made = make_missing(settings, pkcs11=_absolute(plan.pkcs11), now=datetime.now(UTC))
             step.note = f"made {', '.join(path.name for path in made)}" if made else "all there"
         with checklist.step("scheme, vectors, policy", "looking at them") as step:
-            findings = lint(settings, now=datetime.now(UTC))
+            findings = lint(settings, now=datetime.now(UTC), lives=plan.lives)
             errors = [item for item in findings if item.weight is Weight.ERROR]
             step.sign = "failed" if errors else "done"
-            step.note = f"{len(errors)} errors, {len(findings) - len(errors)} warnings"
+            step.note = (
+                f"{len(errors)} errors, {len(findings) - len(errors)} warnings"
+                if findings
+                else "nothing to remark"
+            )
         for item in findings:
             colour = "red" if item.weight is Weight.ERROR else "yellow"
             stderr.print(
@@ -246,7 +265,12 @@ async def enrol_region(plan: EnrolPlan, checklist: Checklist) -> dict[str, Any] 
             return None
     with checklist.step("enrolment", "proving possession of every key") as step:
         enrolled = await enrol_folder(
-            plan.folder, settings, door, wait_seconds=plan.wait_seconds, report=report
+            plan.folder,
+            settings,
+            door,
+            wait_seconds=plan.wait_seconds,
+            report=report,
+            lives=plan.lives,
         )
         step.note = _progress(enrolled)
     return enrolled

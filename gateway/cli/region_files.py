@@ -17,13 +17,15 @@ from gateway.attestation.sealing_keys import (
     sealing_key_from_jwk,
     sealing_key_to_jwk,
 )
-from gateway.trust.keys import KeyUse, sealing_member_key, signing_member_key
+from gateway.trust.keys import KeyState, KeyUse, sealing_member_key, signing_member_key
 from gateway.trust.times import from_seconds
 from gateway.wire.files import refused_as
 from gateway.wire.pkcs11_keys import MEMBER, make_signing_key, parse_uri
 from gateway.wire.private_files import read_private, read_private_key, write_private_jwk
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import timedelta
     from pathlib import Path
 
     from gateway.attestation.keys import SigningKey
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.wire.key_change import Standing
 
 _NEXT: Final = ".next"
+_REVOKED: Final = ".revoked"
 _PENDING: Final = re.compile(r"(?P<slot>[a-z]+(?:-[a-z]+)?)-(?P<since>[0-9]{1,12})\.json\.next")
 
 
@@ -62,13 +65,14 @@ class NextKey:
         key: Any = self.key
         return cast("SigningKey", key)
 
-    def member_key(self) -> MemberKey:
-        """The key as it is published."""
+    def member_key(self, life: timedelta) -> MemberKey:
+        """The key as it is published, good for so long from its first use on."""
         begin = from_seconds(self.since)
+        end = begin + life
         if self.use is KeyUse.SEAL:
             key: Any = self.key
-            return sealing_member_key(public_sealing_jwk(key), not_before=begin)
-        return signing_member_key(self.signing, self.use, not_before=begin)
+            return sealing_member_key(public_sealing_jwk(key), not_before=begin, not_after=end)
+        return signing_member_key(self.signing, self.use, not_before=begin, not_after=end)
 
 
 def slots_of(folder: Path, use: KeyUse) -> list[str]:
@@ -127,6 +131,51 @@ def make_next(folder: Path, slot: str, since: int) -> NextKey:
             algorithm = read_key(old, slot).algorithm
             write_private_jwk(path, signing_key_to_jwk(generate_signing_key(algorithm)))
     return NextKey(slot, since, path, read_key(path, slot))
+
+
+def forget_next(folder: Path, slot: str) -> None:
+    """Drop the key to come that no hub has published. One in a module stays there unused."""
+    held = pending(folder, slot)
+    while held is not None:
+        held.path.unlink()
+        held = pending(folder, slot)
+
+
+def set_aside(folder: Path, slot: str, revoked: Collection[str], *, after: int) -> list[Path]:
+    """Take the files of revoked keys out of the adapter's sight that begin after a moment.
+
+    They would be taken for the newest key when their time comes. Nothing is deleted.
+    """
+    gone = []
+    for since, path in key_files(folder, slot).items():
+        if since > after and read_key(path, slot).key_id in revoked:
+            away = path.with_name(path.name + _REVOKED)
+            path.rename(away)
+            gone.append(away)
+    return gone
+
+
+def settle(folder: Path, standing: Standing) -> list[NextKey]:
+    """Finish what an earlier run began at the hub and did not here; return what was named."""
+    _set_aside_revoked(folder, standing)
+    return name_published(folder, standing)
+
+
+def _set_aside_revoked(folder: Path, standing: Standing) -> None:
+    """What a stopped :func:`set_aside` left: revoked keys that would hide a live one."""
+    live = {key.key_id for key in standing.keys if key.is_live}
+    revoked = {key.key_id for key in standing.keys if key.state is KeyState.REVOKED}
+    for slot in ("attest", "state", "authenticate", *slots_of(folder, KeyUse.SEAL)):
+        begins = [s for s, path in key_files(folder, slot).items() if _id(path, slot) in live]
+        coming = pending(folder, slot)
+        if coming is not None and coming.key.key_id in live:
+            begins.append(coming.since)
+        if begins:
+            set_aside(folder, slot, revoked, after=max(begins))
+
+
+def _id(path: Path, slot: str) -> str:
+    return str(read_key(path, slot).key_id)
 
 
 def name_published(folder: Path, standing: Standing) -> list[NextKey]:

@@ -27,12 +27,15 @@ from adapters.sdk.keys import file_in_use
 from gateway.cli.region_files import (
     NextKey,
     dated_ids,
+    forget_next,
     key_ids,
     make_next,
     name,
-    name_published,
     read_key,
+    set_aside,
+    settle,
 )
+from gateway.trust.key_life import KEY_LIVES
 from gateway.trust.keys import KeyUse
 from gateway.trust.lifecycle import KeyChange, KeyMove
 from gateway.trust.times import from_seconds, to_seconds
@@ -96,12 +99,14 @@ class RotationPlan:
         overlap: how long the old key stays good after that.
         patience: how long silent edges are waited for.
         force: go on whatever the edges say.
+        life: how long the new key is good from its first use on; None: as its use has it.
     """
 
     begin_in: timedelta
     overlap: timedelta
     patience: timedelta
     force: bool = False
+    life: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +146,21 @@ async def rotate(
         HutongError: a file cannot be used, or the hub refuses or cannot be reached.
     """
     standing = await line.standing()
-    named = {held.slot for held in name_published(folder, standing)}
+    named = {held.slot for held in settle(folder, standing)}
     newest, older = _live(folder, slot, standing)
     now = around.clock()
     if newest is not None and newest.key_id in dated_ids(folder, slot):
-        unfinished = [key for key in older if key.not_after is None]
-        if unfinished or newest.not_before > now or slot in named:
-            retired = await _retire(folder, unfinished, newest.not_before, line, plan, now)
-            ended = tuple((key.key_id, key.not_after) for key in older if key.not_after)
-            return Rotated(
-                slot, newest.key_id, newest.not_before, 0, (*ended, *retired), resumed=True
+        begins = newest.not_before
+        unfinished = [key for key in older if _outlives(key, begins + plan.overlap)]
+        if unfinished or begins > now or slot in named:
+            retired = await _retire(folder, unfinished, begins, line, plan, now)
+            going = {key.key_id for key in unfinished}
+            ended = tuple(
+                (key.key_id, key.not_after)
+                for key in older
+                if key.not_after and key.key_id not in going
             )
+            return Rotated(slot, newest.key_id, begins, 0, (*ended, *retired), resumed=True)
     since = to_seconds(now + plan.begin_in)
     coming = make_next(folder, slot, since)
     state_key = read_key(file_in_use(folder, "state", now), "state")
@@ -159,21 +168,33 @@ async def rotate(
         stopped = await _rehearse(line, coming, state_key, plan, around)
         if stopped:
             return Rotated(slot, coming.key.key_id, from_seconds(since), stopped=stopped)
-    sequence = await publish(line, coming, KeyChange(), state_key, around.clock())
+    life = life_of(coming, plan.life)
+    sequence = await publish(line, coming, life, KeyChange(), state_key, around.clock())
     name(coming)
-    old = [key for key in (newest, *older) if key is not None and key.not_after is None]
+    end = from_seconds(since) + plan.overlap
+    old = [key for key in (newest, *older) if key is not None and _outlives(key, end)]
     retired = await _retire(folder, old, from_seconds(since), line, plan, around.clock())
     return Rotated(slot, coming.key.key_id, from_seconds(since), sequence, retired)
 
 
+def life_of(coming: NextKey, wanted: timedelta | None) -> timedelta:
+    """How long a key to come is good."""
+    return KEY_LIVES[coming.use] if wanted is None else wanted
+
+
 async def publish(
-    line: MemberLine, coming: NextKey, change: KeyChange, state_key: SigningKey, now: datetime
+    line: MemberLine,
+    coming: NextKey,
+    life: timedelta,
+    change: KeyChange,
+    state_key: SigningKey,
+    now: datetime,
 ) -> int:
     """Publish a key to come, with the other parts of a change; return the feed entry."""
     private: Any = coming.key
     is_seal = coming.use is KeyUse.SEAL
     whole = KeyChange(
-        add=(coming.member_key(),),
+        add=(coming.member_key(life),),
         taint=change.taint,
         revoke=change.revoke,
     )
@@ -187,23 +208,47 @@ async def publish(
 
 
 async def replace_now(
-    folder: Path, slot: str, line: MemberLine, change: KeyChange, now: datetime
+    folder: Path,
+    slot: str,
+    line: MemberLine,
+    change: KeyChange,
+    now: datetime,
+    *,
+    life: timedelta | None = None,
 ) -> Rotated:
-    """End the last key of a slot and let the next one begin at once, in one change.
+    """End the last keys of a slot and let another one begin at once, in one change.
+
+    A key to come that a rotation made or published lay beside the one that leaked, so it
+    is not the one that begins: the change revokes it where the hub knows of it, and its
+    file is set aside. Each step leaves what the next run finishes:
+
+    =========================  ===========================================================
+    stopped after              what stands, and what the next run does
+    =========================  ===========================================================
+    the key was made           a file that nobody uses; another one takes its place
+    the hub published it       the leaked key is not believed, the new one is; the files
+                               of a rotation are set aside, and the new key gets its name
+    a file was set aside       likewise
+    the file got its name      nothing is left to do
+    =========================  ===========================================================
 
     Args:
         folder: of the keys.
         slot: which key.
         line: to the hub.
-        change: what taints or revokes the old one.
+        change: what taints or revokes the old ones.
         now: the clock; first moment of the new key.
+        life: how long the new key is good; None: as its use has it.
 
     Raises:
         HutongError: a file cannot be used, or the hub refuses or cannot be reached.
     """
     state_key = read_key(file_in_use(folder, "state", now), "state")
+    forget_next(folder, slot)
     coming = make_next(folder, slot, to_seconds(now))
-    sequence = await publish(line, coming, change, state_key, now)
+    sequence = await publish(line, coming, life_of(coming, life), change, state_key, now)
+    # First the files that would be taken before the new one: a key that is named is found.
+    set_aside(folder, slot, {move.key_id for move in change.revoke}, after=coming.since)
     name(coming)
     moved = [move.key_id for move in (*change.taint, *change.revoke)]
     begins = from_seconds(coming.since)
@@ -224,6 +269,14 @@ def _live(folder: Path, slot: str, standing: Standing) -> tuple[KeyView | None, 
     return (live[-1], live[:-1]) if live else (None, [])
 
 
+def _outlives(key: KeyView, end: datetime) -> bool:
+    """Whether a key would still be good when a rotation wants it retired.
+
+    One that was retired keeps the end that it got then, whatever overlap is wanted now.
+    """
+    return key.not_after is None or (key.reason != REASON and key.not_after > end)
+
+
 async def _retire(
     folder: Path,
     keys: Sequence[KeyView],
@@ -232,10 +285,11 @@ async def _retire(
     plan: RotationPlan,
     now: datetime,
 ) -> tuple[tuple[str, datetime], ...]:
-    if not keys:
-        return ()
     # A run that comes late retires from now on: nothing retires in the past.
     end = max(begins + plan.overlap, from_seconds(to_seconds(now) + 1))
+    keys = [key for key in keys if _outlives(key, end)]
+    if not keys:
+        return ()
     state_key = read_key(file_in_use(folder, "state", now), "state")
     moves = tuple(KeyMove(key.key_id, end, REASON) for key in keys)
     await line.change(KeyChange(retire=moves), state_key, now=now)
@@ -252,7 +306,7 @@ async def _rehearse(
     """Show the key to every connected edge; return why to stop, empty: go on."""
     private: Any = coming.key
     rehearsal, connected = await line.rehearse(
-        coming.member_key(), private, state_key, now=around.clock()
+        coming.member_key(life_of(coming, plan.life)), private, state_key, now=around.clock()
     )
     waited = 0.0
     while True:

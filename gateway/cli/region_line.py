@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from adapters.sdk.city import read_city
 from adapters.sdk.keys import load_keys
 from gateway.cli.adapter_hub import TOKEN_PATH
-from gateway.cli.region_files import name_published, pending
+from gateway.cli.region_files import pending, settle
 from gateway.codes import region_urn
 from gateway.trust import parse_anchor
 from gateway.wire.channel import open_channel
@@ -56,7 +56,7 @@ async def open_region(
 ) -> AsyncIterator[Region]:
     """Open a region's line to its hub, which must be the one of the anchor.
 
-    Keys that an earlier run published and did not name get their names first.
+    What an earlier run began at the hub and did not finish here is finished first.
 
     Raises:
         HutongError: something cannot be read, or the hub refuses or cannot be reached.
@@ -80,7 +80,7 @@ async def open_region(
                 tokens = TokenClient(url, urn, coming.signing, door.ca_pem, clock)
                 await tokens.token(PUBLISH_SCOPE)
             line = MemberLine(channel, tokens, urn=urn, hub_urn=anchor.hub)
-            name_published(settings.keys, await line.standing())
+            settle(settings.keys, await line.standing())
             yield Region(urn, settings.keys, line)
         finally:
             await tokens.close()

@@ -13,8 +13,11 @@ from gateway.cli.terminal import fail, fail_with
 from gateway.errors import HutongError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from adapters.sdk.settings import AdapterSettings
     from gateway.cli.adapter_hub import HubDoor
+    from gateway.trust.keys import KeyUse
 
 City = Annotated[Path, typer.Argument(help="Folder of the region.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -38,6 +41,41 @@ def span(text: str) -> timedelta:
     if found is None:
         raise typer.BadParameter(f"{text!r} is no span of time: write 90s, 10m, 5h or 2d")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def life(text: str) -> timedelta:
+    """Read how long a key is good, at least a day and at most three years.
+
+    Raises:
+        BadParameter: it is no such span.
+    """
+    from gateway.trust.key_life import MAX_KEY_LIFE, MIN_KEY_LIFE
+
+    found = span(text)
+    if not MIN_KEY_LIFE <= found <= MAX_KEY_LIFE:
+        raise typer.BadParameter(
+            f"a key lives {MIN_KEY_LIFE.days} to {MAX_KEY_LIFE.days} days, not {text}"
+        )
+    return found
+
+
+def lives(texts: Iterable[str]) -> Mapping[KeyUse, timedelta]:
+    """Read how long keys are good, ``attest=90d`` and so on; of what is not named, the default.
+
+    Raises:
+        BadParameter: one does not begin with a use, or is no such span.
+    """
+    from gateway.trust.key_life import KEY_LIVES
+
+    found = dict(KEY_LIVES)
+    for text in texts:
+        name, mark, value = text.partition("=")
+        use = next((one for one in KEY_LIVES if one.value == name), None)
+        if use is None or not mark:
+            known = ", ".join(one.value for one in KEY_LIVES)
+            raise typer.BadParameter(f"{text!r}: write USE=SPAN, USE one of {known}")
+        found[use] = life(value)
+    return found
 
 
 def instant(text: str) -> datetime:

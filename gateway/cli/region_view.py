@@ -87,7 +87,6 @@ def print_standing(standing: Standing, now: datetime) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("use", "key", "state", "from (UTC)", "until (UTC)", "days"):
         table.add_column(column, no_wrap=True)
-    table.add_column("reason")
     for key in sorted(standing.keys, key=lambda one: (one.use, one.not_before)):
         state = key.state
         table.add_row(
@@ -97,9 +96,14 @@ def print_standing(standing: Standing, now: datetime) -> None:
             f"{key.not_before:%Y-%m-%d %H:%M}",
             f"{key.not_after:%Y-%m-%d %H:%M}" if key.not_after else "open",
             _days_left(key, standing.keys, now),
-            Text(key.reason),
         )
     console.print(table)
+    for key in standing.keys:
+        # Below: beside the table there is no place for it at a usual terminal.
+        if key.reason and key.state in (KeyState.TAINTED, KeyState.REVOKED):
+            console.print(
+                Text(f"{key.key_id[:_SHORT]} {key.state.value}: {key.reason}"), soft_wrap=True
+            )
     for item in standing.findings:
         sign = ("error ", "bold red") if item.is_error else ("warning ", "yellow")
         about = f" ({item.subject[:_SHORT]})" if item.subject else ""
@@ -192,6 +196,8 @@ def print_moved(moved: Moved, *, as_json: bool) -> None:
                 "from": moved.since.isoformat() if moved.since else None,
                 "sequence": moved.sequence,
                 "replaced_by": moved.replaced.key_id if moved.replaced else None,
+                "also_revoked": list(moved.dropped),
+                "nothing_follows_from": moved.gap_from.isoformat() if moved.gap_from else None,
             }
         )
         return
@@ -202,10 +208,21 @@ def print_moved(moved: Moved, *, as_json: bool) -> None:
         f"{moved.use} key {moved.key_id[:_SHORT]} is {words[moved.word]}{since}{entry}",
         soft_wrap=True,
     )
+    for key_id in moved.dropped:
+        console.print(
+            f"{moved.use} key {key_id[:_SHORT]}, which was to follow it, is revoked with it",
+            soft_wrap=True,
+        )
     if moved.replaced is not None:
         console.print(
             f"{moved.use} key {moved.replaced.key_id[:_SHORT]} is used from now on; a running "
             "adapter takes it up by itself",
+            soft_wrap=True,
+        )
+    if moved.gap_from is not None:
+        stderr.print(
+            f"[yellow]nothing follows the {moved.use} key from {moved.gap_from:%Y-%m-%d %H:%M} UTC "
+            f"on[/yellow]: hutong region rotate --use {moved.use}",
             soft_wrap=True,
         )
     if moved.use == "state" and moved.word != "untaint":

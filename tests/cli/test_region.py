@@ -25,10 +25,11 @@ from gateway.cli.region_enrol import object_uri
 from gateway.cli.region_enrol_command import Checklist, EnrolPlan, enrol_region
 from gateway.cli.region_keys import RotationPlan, Surroundings, rotate
 from gateway.cli.region_line import open_region, system_clock
-from gateway.cli.region_options import instant, span
+from gateway.cli.region_options import instant, lives, span
 from gateway.cli.terminal import Exit
 from gateway.hub.setup import load_operator_profile
-from gateway.trust.keys import KeyState
+from gateway.trust.key_life import KEY_LIVES
+from gateway.trust.keys import KeyState, KeyUse
 from gateway.wire.files import FileError
 from tests.hub.hub_world import hub_world
 
@@ -87,6 +88,12 @@ async def test_a_region_enrols_rotates_and_is_looked_at(tmp_path: Path) -> None:
         ]
         made = load_keys(wanted.settings.keys)
         assert enrolled["key_id"] == made.attest.key_id
+        # Every key has an end, so the linter has no word to say.
+        assert checklist.steps[1].note == "nothing to remark"
+        row = world.hub.registry.members.get(URN)
+        assert row is not None
+        lives = {key.use: key.not_after - key.not_before for key in row.body.keys if key.not_after}
+        assert lives == KEY_LIVES
 
         # Run again, it asks how far it is and makes nothing.
         again = Checklist()
@@ -178,6 +185,18 @@ def test_a_token_is_named_and_no_object() -> None:
     for wrong in ("pkcs11:token=city", "nonsense", where.replace("token=", "slot=")):
         with pytest.raises(FileError):
             object_uri(wrong, "attest")
+
+
+def test_lives_of_keys_are_read_or_refused() -> None:
+    assert lives(()) == KEY_LIVES
+    assert lives(["attest=30d", "seal=48h"]) == {
+        **KEY_LIVES,
+        KeyUse.ATTEST: timedelta(days=30),
+        KeyUse.SEAL: timedelta(days=2),
+    }
+    for wrong in ("attest", "feed=30d", "attest=1h", "attest=4000d", "attest=soon"):
+        with pytest.raises(typer.BadParameter):
+            lives([wrong])
 
 
 def test_spans_and_instants_are_read_or_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ from adapters.sdk.keys import generate_keys, key_files, load_keys, save_keys
 from gateway.attestation.sealing_keys import Profile, public_sealing_jwk
 from gateway.cli import region_files, region_keys
 from gateway.cli.region_ending import find_key, move_key
-from gateway.cli.region_files import name_published, pending, slots_of
+from gateway.cli.region_files import name_published, pending, settle, slots_of
 from gateway.cli.region_keys import RotationPlan, Surroundings, rotate
 from gateway.cli.region_line import Region
 from gateway.cli.region_view import is_well, print_rotated, print_standing, standing_to_json
 from gateway.trust import KeyUse, sealing_member_key, signing_member_key
 from gateway.trust.errors import KeyChangeError
+from gateway.trust.key_life import KEY_LIVES
 from gateway.trust.keys import KeyState
 from gateway.trust.lifecycle import apply_key_change
 from gateway.wire.key_change import KeyView, ReaderView, RehearsalView, Standing
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from gateway.cli.region_ending import Moved
     from gateway.cli.region_keys import Rehearsed, Rotated
 
 START = datetime(2020, 3, 1, 12, tzinfo=UTC)
@@ -50,9 +53,18 @@ class Hub:
             (keys.authenticate, KeyUse.AUTHENTICATE),
         )
         begin = START - timedelta(days=30)
+        end = {use: begin + life for use, life in KEY_LIVES.items()}
         held = (
-            *(signing_member_key(key, use, not_before=begin) for key, use in signing),
-            *(sealing_member_key(public_sealing_jwk(key), not_before=begin) for key in keys.seal),
+            *(
+                signing_member_key(key, use, not_before=begin, not_after=end[use])
+                for key, use in signing
+            ),
+            *(
+                sealing_member_key(
+                    public_sealing_jwk(key), not_before=begin, not_after=end[KeyUse.SEAL]
+                )
+                for key in keys.seal
+            ),
         )
         self.folder = folder
         self.record = replace(region(URN).body, keys=held)
@@ -136,10 +148,27 @@ class Hub:
             overlap=timedelta(days=1) if slot.startswith("seal") else timedelta(0),
             patience=timedelta(seconds=5),
             force=changes.get("force", False),
+            life=changes.get("life"),
         )
         line: Any = self
         around = Surroundings(self.clock, sleep, lambda _: None, ask)
         return await rotate(self.folder, slot, line, plan, around)
+
+    async def end(self, key_id: str, word: str, since: datetime | None = None) -> Moved:
+        """What ``hutong region taint`` and ``revoke`` do, from the opening of the line on."""
+        line: Any = self
+        settle(self.folder, await self.standing())
+        move = (word, since, "synthetic")
+        place = Region(URN, self.folder, line)
+        return await move_key(place, key_id, move, may_replace=True, now=self.now)
+
+    def key(self, key_id: str) -> Any:
+        return next(key for key in self.record.keys if key.key_id == key_id)
+
+    def used(self, slot: str) -> str:
+        """The key that an adapter signs with now, or the newest that it opens with."""
+        keys = load_keys(self.folder, now=self.now)
+        return str(keys.seal[-1].key_id if slot == "seal" else getattr(keys, slot).key_id)
 
 
 @pytest.fixture
@@ -297,6 +326,133 @@ async def test_a_leaked_key_is_replaced_in_the_same_change(hub: Hub, slot: str, 
     used = load_keys(hub.folder, now=hub.now)
     ids = [key.key_id for key in used.seal] if slot == "seal" else [getattr(used, slot).key_id]
     assert moved.replaced.key_id in ids
+
+
+SLOTS = ["attest", "state", "authenticate", "seal"]
+
+
+@pytest.mark.parametrize("word", ["taint", "revoke"])
+@pytest.mark.parametrize("slot", SLOTS)
+async def test_a_key_that_leaks_during_a_rotation_is_replaced_at_once(
+    hub: Hub, slot: str, word: str
+) -> None:
+    old = hub.used(slot)
+    coming = (await hub.rotate(slot)).key_id
+    moved = await hub.end(old, word, hub.now if word == "taint" else None)
+    assert moved.replaced is not None
+    new = moved.replaced.key_id
+    assert moved.dropped == (coming,)
+    assert hub.key(coming).state(hub.now) is KeyState.REVOKED
+    assert [key.key_id for key in hub.live(slot)] == [new]
+    assert (hub.key(new).not_before, hub.used(slot)) == (hub.now, new)
+    # Nor is the one that was to come taken when its time is there.
+    hub.now += timedelta(hours=1)
+    assert hub.used(slot) == new
+    after = await hub.rotate(slot)
+    assert not after.resumed
+    assert [key_id for key_id, _ in after.retired] == [new]
+
+
+def stopped_rotation(hub: Hub, how: str) -> None:
+    """Let the next rotation end with its key made, published, or named."""
+    hub.dies_before, hub.dies_after = {
+        "made": ("add", ""),
+        "published": ("", "add"),
+        "named": ("retire", ""),
+        "whole": ("", ""),
+    }[how]
+
+
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(minutes=30)], ids=["at once", "late"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", ["add", "set_aside", "name"])
+@pytest.mark.parametrize("rotation", ["made", "published", "named", "whole"])
+@pytest.mark.parametrize("slot", ["attest", "state", "seal"])
+async def test_killed_while_a_leaked_key_is_replaced_the_next_run_finishes_it(
+    hub: Hub,
+    slot: str,
+    rotation: str,
+    step: str,
+    moment: str,
+    late: timedelta,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = hub.used(slot)
+    stopped_rotation(hub, rotation)
+    with pytest.raises(KilledError) if rotation != "whole" else nullcontext():
+        await hub.rotate(slot)
+    hub.dies_before = hub.dies_after = ""
+    if step == "add":
+        stopped_rotation(hub, "made" if moment == "before" else "published")
+    else:
+        real: Callable[..., Any] = getattr(region_files, step)
+
+        def dies(*words: Any, **named: Any) -> Any:
+            if moment == "after":
+                real(*words, **named)
+            raise KilledError
+
+        monkeypatch.setattr(region_keys, step, dies)
+    since = hub.now
+    with pytest.raises(KilledError):
+        await hub.end(old, "taint", since)
+    monkeypatch.undo()
+    hub.dies_before = hub.dies_after = ""
+
+    hub.now += late
+    await hub.end(old, "taint", since)
+    assert hub.key(old).state(hub.now) is KeyState.TAINTED
+    # What is left over, where the rotation had taken effect meanwhile, nobody ever saw.
+    left = pending(hub.folder, slot)
+    assert left is None or left.key.key_id not in {key.key_id for key in hub.record.keys}
+    (one,) = hub.live(slot)
+    assert one.key_id == hub.used(slot)
+    assert one.state(hub.now) is KeyState.ACTIVE
+    hub.now += timedelta(days=2)
+    assert hub.used(slot) == one.key_id
+    # And once more changes nothing at all.
+    calls = list(hub.calls)
+    assert (await hub.end(old, "taint", since)).replaced is None
+    assert hub.calls == calls
+
+
+async def test_a_key_to_come_that_leaks_leaves_a_word_that_nothing_follows(hub: Hub) -> None:
+    old = hub.used("attest")
+    coming = await hub.rotate()
+    moved = await hub.end(coming.key_id, "revoke")
+    assert (moved.replaced, moved.gap_from) == (None, coming.begins)
+    assert [key.key_id for key in hub.live("attest")] == [old]
+    after = await hub.rotate(begin_in=timedelta(minutes=5))
+    assert not after.resumed
+    hub.now = after.begins
+    assert hub.used("attest") == after.key_id
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+async def test_a_new_key_has_an_end(hub: Hub, slot: str) -> None:
+    use = KeyUse(slot)
+    first = await hub.rotate(slot)
+    assert hub.key(first.key_id).not_after == first.begins + KEY_LIVES[use]
+    hub.now += timedelta(days=2)
+    second = await hub.rotate(slot, life=timedelta(days=30))
+    assert hub.key(second.key_id).not_after == second.begins + timedelta(days=30)
+    moved = await hub.end(second.key_id, "revoke")
+    # The first one is in use still; nothing had to follow.
+    assert moved.replaced is None
+    hub.now += timedelta(days=2)
+
+
+async def test_what_ends_before_a_rotation_would_retire_it_is_left_its_end(hub: Hub) -> None:
+    old = hub.used("attest")
+    end = START + timedelta(minutes=5)
+    keys = tuple(
+        replace(key, not_after=end) if key.key_id == old else key for key in hub.record.keys
+    )
+    hub.record = replace(hub.record, keys=keys)
+    done = await hub.rotate()
+    assert hub.calls == ["rehearse", "add"]
+    assert done.retired == ()
+    assert hub.key(old).not_after == end
 
 
 async def test_a_taint_without_replacement_is_taken_back(hub: Hub) -> None:
