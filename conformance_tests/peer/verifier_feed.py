@@ -14,6 +14,7 @@ from conformance_tests.peer.verifier_jose import (
     parsed,
     thumbprint,
 )
+from conformance_tests.vectors.keys import digest, respelt
 
 LEEWAY_SECONDS = 60
 ZERO = b64(bytes(32))
@@ -33,6 +34,7 @@ class Entry:
 
     claims: dict[str, Any]
     digest: str
+    token: str
 
     @property
     def sequence(self) -> int:
@@ -127,7 +129,7 @@ class ReferenceReplica:
 
     def _entry(self, token: str, now: int) -> Entry:
         claims = self._read(token, "hutong-feed-entry+jwt", now)
-        return Entry(claims, b64(hashlib.sha256(token.encode()).digest()))
+        return Entry(claims, digest(token), token)
 
     # -- steps ------------------------------------------------------------------
 
@@ -135,27 +137,39 @@ class ReferenceReplica:
         state = self.state
         if entry.sequence <= state.sequence:
             held = entry.sequence == state.sequence
-            if held and entry.digest == state.digest:
+            if held and entry.digest == self._spelled(entry.digest, "itself").digest:
                 return
             if held and self.fault == "second-entry-accepted":
-                self._put(entry)
+                self._put(entry, state)
                 return
             if self.fault == "old-entry-skipped":
                 return
             raise VerifierError("FEED_FORK" if held else self._older(entry))
         if entry.sequence > state.sequence + 1 and self.fault != "gap-accepted":
             raise VerifierError("FEED_GAP")
+        state = self._spelled(entry.claims["prev"], "entry")
         follows = entry.claims["prev"] == state.digest or self.fault == "previous-ignored"
         if not follows and self.fault != "gap-accepted":
             raise VerifierError("FEED_FORK")
-        self._put(entry)
+        self._put(entry, state)
+
+    def _spelled(self, named: str, by: str) -> State:
+        """What is held, with the newest entry in the spelling that the hub named (HT-FEED-21)."""
+        state = self.state
+        newest = next((e for e in state.newest.values() if e.sequence == state.sequence), None)
+        if named == state.digest or newest is None or self.fault == f"spelling-by-{by}-refused":
+            return state
+        token = respelt(newest.token)
+        if digest(token) != named:
+            return state
+        other = {**state.newest, newest.place: replace(newest, digest=named, token=token)}
+        return replace(state, digest=named, newest=other)
 
     def _older(self, entry: Entry) -> str:
         other = any(held.sequence == entry.sequence for held in self.state.newest.values())
         return "FEED_FORK" if other else "FEED_ROLLED_BACK"
 
-    def _put(self, entry: Entry) -> None:
-        state = self.state
+    def _put(self, entry: Entry, state: State) -> None:
         newest = {**state.newest, entry.place: entry}
         if entry.is_withdrawn and self.fault == "withdrawal-ignored":
             newest = state.newest
@@ -170,7 +184,7 @@ class ReferenceReplica:
 
     def _head(self, token: str, now: int) -> None:
         claims = self._read(token, "hutong-feed-head+jwt", now)
-        state = self.state
+        state = self._spelled(claims["digest"], "head")
         if claims["seq"] < state.sequence and self.fault != "older-head-accepted":
             raise VerifierError("FEED_ROLLED_BACK")
         if claims["seq"] > state.sequence and self.fault != "head-ahead-accepted":
@@ -204,6 +218,9 @@ class ReferenceReplica:
         ends = end is not None and (end.sequence, end.digest) == (new.sequence, new.digest)
         if not ends and new.sequence > claims["floor"] and self.fault != "manifest-end-ignored":
             raise VerifierError("FEED_MALFORMED")
+        named = [entry.digest for entry in entries if entry.sequence == held.sequence]
+        named += [e.claims["prev"] for e in entries if e.sequence == held.sequence + 1]
+        held = self._spelled(named[0], "snapshot") if named else held
         self._agree(held, new, claims["floor"])
         for entry in sorted(entries, key=lambda each: each.claims["kind"] != "authority"):
             self._check(entry, newest)

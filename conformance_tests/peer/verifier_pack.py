@@ -126,7 +126,7 @@ class PackReader(ReferenceReplica):
 
     def _packed(self, token: str, now: int) -> Entry:
         if self.fault == "packed-entry-unchecked":
-            return Entry(parsed(token)[1], digest(token))
+            return Entry(parsed(token)[1], digest(token), token)
         return self._entry(token, now)
 
     def _agree_with_pack(self, held: State, entries: Iterable[Entry]) -> None:

@@ -182,7 +182,20 @@ def _world(change: str) -> World:
 
 
 def observed(world: World, answer: dict[str, Any]) -> Observed:
-    """Read an answer: what became of the feed, and of the attestation."""
+    """Read an answer: what became of the feed, and of the attestation, the last time."""
+    if world.after is None:
+        return _reading(world, answer)
+    first = _reading(world, answer)
+    if first.notes or (first.value if first.kind == "item error" else "") != world.first:
+        found = first.notes[0] if first.notes else f"{first.kind} {first.value}"
+        return Observed(kind="answer", notes=(f"the first of two readings: {found}",))
+    later = answer.get("later")
+    if not isinstance(later, list) or len(later) != 1 or not isinstance(later[0], dict):
+        raise CheckFailedError("not one answer for each later reading (HT-VER-8)")
+    return _reading(world.after, later[0])
+
+
+def _reading(world: World, answer: dict[str, Any]) -> Observed:
     steps = answer.get("feed")
     if not isinstance(steps, list) or len(steps) != len(world.request["feed"]):
         raise CheckFailedError("not one result for each step of the feed (HT-VER-2)")

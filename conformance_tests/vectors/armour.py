@@ -1,4 +1,6 @@
-"""QR armour of the suite's own: Base45 (RFC 9285) of raw deflate with the fixed dictionary.
+"""QR armour of the suite's own: Base45 (RFC 9285) of raw deflate with a fixed dictionary.
+
+``HUTONG1:`` holds a whole attestation, ``HUTONG2:`` one that is shown in part.
 
 Deflate leaves a writer a choice, so another writer's text may differ; what it unpacks
 to may not.
@@ -12,10 +14,12 @@ from typing import Final
 from conformance_tests.crypto import b64, unb64
 
 PREFIX: Final = "HUTONG1:"
+PART_PREFIX: Final = "HUTONG2:"
 MAX_PACKED_BYTES: Final = 6 * 1024
 """What a token of 8 KiB decodes to."""
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 _SIGNATURE_BYTES: Final = 64
+_LENGTH_BYTES: Final = 2
 # docs/spec/attestation.md: part of the format, fixed for ever.
 DICTIONARY: Final = (
     '"Ed25519","RESTRICTED","YELLOW","RED","UNSURE","NO","YES","rule":"","area":""als'
@@ -28,21 +32,40 @@ DICTIONARY: Final = (
     '@2020-0","state":"绿码","assessed_at":158,"valid_until":158,"source_at":158,"issue'
     'd_by":"0100"}}'
 ).encode()
+# docs/spec/disclosure.md: likewise.
+PART_DICTIONARY: Final = (
+    '"Ed25519","RESTRICTED","YELLOW","RED","ADMINISTRATIVE","TEST","SPACE","TIME","C'
+    'ONTACT""online","nonce":","status":{"status_list":{"idx":,"uri":"https://"}},"se'
+    'rial":["","also",null]["","rule",null]["","negative_test_at",null]["","area",nul'
+    'l]["","declarations",{"contact":"NO","risk_area":"NO","overseas":"NO"}]["","rele'
+    'ase",{"days_done":,"days_needed":14}]["","declared_at",158]["","declaration_vali'
+    'd_until",158]["","basis",["DECLARATION"]]["","sub",""]["","source_at",158]["","a'
+    'ssessed_at",158]["","scheme","-jkm@2020-0"]["","state","绿码"]["","valid_until",n'
+    'ull]{"alg":"ES256","kid":"","typ":"hutong-attestation+sd-jwt"}{"iss":"urn:hutong'
+    ':region:330100","aud":"urn:hutong:region:440000","iat":158,"nbf":158,"exp":158,"'
+    'jti":"","use":"carried","vct":"urn:hutong:vct:code","_sd_alg":"sha-256","code":{'
+    '"_sd":["","",""]},"_sd":[""]}["","level","GREEN"]["","valid_until",158]["","issu'
+    'ed_by","0100"]'
+).encode()
+_DICTIONARIES: Final = {PREFIX: DICTIONARY, PART_PREFIX: PART_DICTIONARY}
 
 
 def to_armour(token: str, *, after: bytes = b"", packed_more: bytes = b"") -> str:
     """Write a token as QR text.
 
     Args:
-        token: compact JWS.
+        token: compact JWS, or one with disclosures behind it.
         after: bytes behind the stream, which no honest writer puts there.
         packed_more: bytes at the end of what is packed, likewise.
     """
-    header, payload, signature = map(unb64, token.split("."))
-    packed = b"".join(len(part).to_bytes(2, "big") + part for part in (header, payload))
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=DICTIONARY)
-    data = stream.compress(packed + signature + packed_more) + stream.flush()
-    return PREFIX + base45(data + after)
+    signed, *disclosures = token.split("~")
+    prefix = PART_PREFIX if disclosures else PREFIX
+    header, payload, signature = map(unb64, signed.split("."))
+    packed = _framed(header) + _framed(payload) + signature
+    packed += b"".join(_framed(unb64(text)) for text in disclosures[:-1])
+    stream = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=_DICTIONARIES[prefix])
+    data = stream.compress(packed + packed_more) + stream.flush()
+    return prefix + base45(data + after)
 
 
 def from_armour(text: str, *, bounded: bool = True, whole: bool = True) -> str:
@@ -51,27 +74,41 @@ def from_armour(text: str, *, bounded: bool = True, whole: bool = True) -> str:
     Args:
         text: what was scanned.
         bounded: refuse what unpacks to more than a token holds.
-        whole: refuse what stands after the stream or after the signature.
+        whole: refuse what stands after the stream or at the end of what is packed.
 
     Raises:
         ValueError: it is none.
     """
-    if not text.startswith(PREFIX):
+    prefix = next((each for each in _DICTIONARIES if text.startswith(each)), "")
+    if not prefix:
         raise ValueError("not armour")
-    stream = zlib.decompressobj(-15, zdict=DICTIONARY)
+    stream = zlib.decompressobj(-15, zdict=_DICTIONARIES[prefix])
     try:
-        data = stream.decompress(unbase45(text[len(PREFIX) :]), MAX_PACKED_BYTES if bounded else 0)
+        data = stream.decompress(unbase45(text[len(prefix) :]), MAX_PACKED_BYTES if bounded else 0)
     except zlib.error as error:
         raise ValueError("does not unpack") from error
-    parts = []
-    for _ in range(2):
-        length = int.from_bytes(data[:2], "big")
-        parts.append(data[2 : 2 + length])
-        data = data[2 + length :]
-    ends = stream.eof and not stream.unused_data and len(data) == _SIGNATURE_BYTES
-    if len(data) < _SIGNATURE_BYTES or (whole and not ends):
+    header, data = _taken(data)
+    payload, data = _taken(data)
+    signature, data = data[:_SIGNATURE_BYTES], data[_SIGNATURE_BYTES:]
+    disclosures = []
+    while prefix == PART_PREFIX and len(data) >= _LENGTH_BYTES:
+        disclosure, data = _taken(data)
+        disclosures.append(b64(disclosure))
+    ends = stream.eof and not stream.unused_data and not data
+    if len(signature) < _SIGNATURE_BYTES or (whole and not ends):
         raise ValueError("cut short, too large, or followed by something")
-    return ".".join(map(b64, (*parts, data[:_SIGNATURE_BYTES])))
+    signed = ".".join(map(b64, (header, payload, signature)))
+    return signed if prefix == PREFIX else "~".join((signed, *disclosures, ""))
+
+
+def _framed(part: bytes) -> bytes:
+    return len(part).to_bytes(_LENGTH_BYTES, "big") + part
+
+
+def _taken(data: bytes) -> tuple[bytes, bytes]:
+    """Split off what stands behind its length."""
+    end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "big")
+    return data[_LENGTH_BYTES:end], data[end:]
 
 
 def base45(data: bytes) -> str:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from conformance_tests.crypto import b64
+from conformance_tests.crypto import b64, unb64
 
 _LABEL = b"hutong conformance vectors: "
 # SEC 2 §2.4.2, the order of P-256.
@@ -99,3 +99,11 @@ def to_json(value: Any) -> bytes:
 def digest(text: str) -> str:
     """Return the base64url SHA-256 of a token."""
     return b64(hashlib.sha256(text.encode()).digest())
+
+
+def respelt(token: str) -> str:
+    """The same ES256 token with its signature in the other spelling (HT-FEED-21)."""
+    start, _, end = token.rpartition(".")
+    raw = unb64(end)
+    other = P256_ORDER - int.from_bytes(raw[_COORDINATE_BYTES:], "big")
+    return f"{start}.{b64(raw[:_COORDINATE_BYTES] + other.to_bytes(_COORDINATE_BYTES, 'big'))}"

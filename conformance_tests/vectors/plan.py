@@ -45,6 +45,8 @@ class VerifierPlan(Plan):
         city, key: members of the city's record and of its attestation key.
         distrust: the rule of a distrust in the feed; absent without one.
         feed_story: how the feed reaches the reader; feed_break: what is wrong at its end.
+        later: what the reader learns after it has read the attestation; empty: nothing, and
+            it is not asked again.
         status: number of the attestation's entry in the city's list; absent without one.
         list: the list's own properties.
     """
@@ -74,6 +76,7 @@ class VerifierPlan(Plan):
     distrust_withdrawn: bool = False
     feed_story: str = "snapshot"
     feed_break: str = ""
+    later: str = ""
     status: int | None = None
     status_uri: str = LIST
     list: Mapping[str, Any] = field(default_factory=dict)

@@ -6,14 +6,15 @@ Every story ends with the step that a case is about. Sound, it is accepted; with
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from conformance_tests.vectors import packs
+from conformance_tests.vectors import stories_packs
 from conformance_tests.vectors.chain import Chain, Link, listed
-from conformance_tests.vectors.keys import vector_key
+from conformance_tests.vectors.keys import respelt, vector_key
 from conformance_tests.vectors.lists import status_entry
 from conformance_tests.vectors.plan import CITY, DAY, HOUR, LIST, NEIGHBOUR, NOW
+from conformance_tests.vectors.told import Told, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,25 +30,6 @@ _NEW_KIND = "weather"
 _WITHDRAWN = {"withdrawn": {"reason": "left"}}
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Steps for a reader, and what it must hold after them.
-
-    Attributes:
-        steps: ``snapshot``, ``entries`` or ``head`` each.
-        sequence: number of the newest entry that it holds.
-        live: digest over the digests of what it holds live.
-        as_of: when the hub last vouched for that; None: not asked.
-        refused: place of the step that must be refused; None: none.
-    """
-
-    steps: list[dict[str, Any]] = field(repr=False)
-    sequence: int
-    live: str
-    refused: int | None = None
-    as_of: int | None = None
-
-
 def tell(plan: VerifierPlan, chain: Chain) -> Told:
     """Tell the story of a plan.
 
@@ -55,13 +37,6 @@ def tell(plan: VerifierPlan, chain: Chain) -> Told:
         KeyError: there is no such story.
     """
     return _STORIES[plan.feed_story](plan, chain)
-
-
-def _told(chain: Chain, steps: list[dict[str, Any]], plan: VerifierPlan) -> Told:
-    """The end of a story: a broken last step leaves what was held before it."""
-    return Told(
-        steps, chain.sequence, listed(chain.live()), len(steps) - 1 if plan.feed_break else None
-    )
 
 
 def _snapshot(plan: VerifierPlan, chain: Chain) -> Told:
@@ -87,14 +62,14 @@ def _snapshot(plan: VerifierPlan, chain: Chain) -> Told:
         snapshot = chain.snapshot(NOW - 60, **more[plan.feed_break])
     if plan.feed_break:
         held = Chain(chain.hub, chain.key)
-    return _told(held, [{"snapshot": snapshot}], plan)
+    return told(held, [{"snapshot": snapshot}], plan)
 
 
 def _deltas(plan: VerifierPlan, chain: Chain) -> Told:
     """Every entry from the first, then a head."""
     steps: list[dict[str, Any]] = [{"entries": [link.token for link in chain.links]}]
     steps.append({"head": chain.head(NOW - 60)})
-    return _told(chain, steps, plan)
+    return told(chain, steps, plan)
 
 
 def _both(plan: VerifierPlan, chain: Chain) -> Told:
@@ -105,7 +80,7 @@ def _both(plan: VerifierPlan, chain: Chain) -> Told:
         {"entries": [link.token for link in chain.links[2:]]},
         {"head": chain.head(NOW - 60)},
     ]
-    return _told(chain, steps, plan)
+    return told(chain, steps, plan)
 
 
 def _next(plan: VerifierPlan, chain: Chain) -> Told:  # noqa: C901 - one break a branch
@@ -144,7 +119,24 @@ def _next(plan: VerifierPlan, chain: Chain) -> Told:  # noqa: C901 - one break a
     steps.append({"entries": [link.token]})
     if not plan.feed_break:
         chain.links.append(link)
-    return _told(chain, steps, plan)
+    return told(chain, steps, plan)
+
+
+def _spelt(plan: VerifierPlan, chain: Chain) -> Told:
+    """The newest entry comes in its higher spelling; then the hub names it by the lower."""
+    steps: list[dict[str, Any]] = [{"snapshot": chain.snapshot(NOW - 60)}]
+    link = chain.append("notice", f"{NEIGHBOUR}#key-expiring", _notice(), NOW - 50)
+    steps.append({"entries": [respelt(link.token)]})
+    if plan.feed_story == "spelt-entry":
+        after = chain.append("notice", f"{CITY}#key-expiring", _notice(), NOW - 40)
+        steps.append({"entries": [after.token]})
+    elif plan.feed_story == "spelt-head":
+        steps.append({"head": chain.head(NOW - 40)})
+    elif plan.feed_story == "spelt-snapshot":
+        steps.append({"snapshot": chain.snapshot(NOW - 40)})
+    else:
+        steps += [{"entries": [link.token]}, {"head": chain.head(NOW - 40)}]
+    return told(chain, steps, plan)
 
 
 def _head(plan: VerifierPlan, chain: Chain) -> Told:
@@ -161,8 +153,8 @@ def _head(plan: VerifierPlan, chain: Chain) -> Told:
         head = Chain(chain.hub, vector_key(_STRANGER), chain.links).head(NOW - 60)
     else:
         head = chain.head(NOW - 60, **more[plan.feed_break])
-    told = _told(chain, [*steps, {"head": head}], plan)
-    return told if plan.feed_break else replace(told, as_of=NOW - 60)
+    ends = told(chain, [*steps, {"head": head}], plan)
+    return ends if plan.feed_break else replace(ends, as_of=NOW - 60)
 
 
 def _again(plan: VerifierPlan, chain: Chain) -> Told:
@@ -199,7 +191,7 @@ def _again(plan: VerifierPlan, chain: Chain) -> Told:
         other.append("notice", f"{NEIGHBOUR}#key-expiring", _notice(), NOW - 90)
         snapshot = other.snapshot(NOW - 60)
     steps.append({"snapshot": snapshot})
-    return _told(chain if plan.feed_break else later, steps, plan)
+    return told(chain if plan.feed_break else later, steps, plan)
 
 
 def _unknown_kind(plan: VerifierPlan, chain: Chain) -> Told:
@@ -207,25 +199,25 @@ def _unknown_kind(plan: VerifierPlan, chain: Chain) -> Told:
     chain.append(_NEW_KIND, "330100", {"rain": 3}, NOW - 90)
     steps: list[dict[str, Any]] = [{"snapshot": chain.snapshot(NOW - 80)}]
     link = chain.append(_NEW_KIND, "420100", {"rain": 1}, NOW - 70)
-    return _told(chain, [*steps, {"entries": [link.token]}], plan)
+    return told(chain, [*steps, {"entries": [link.token]}], plan)
 
 
 def _withdrawn(plan: VerifierPlan, chain: Chain) -> Told:
     """A tombstone for the city's record, after a snapshot in which it stands."""
     steps: list[dict[str, Any]] = [{"snapshot": chain.snapshot(NOW - HOUR)}]
     link = chain.append("authority", CITY, _WITHDRAWN, NOW - 90)
-    return _told(chain, [*steps, {"entries": [link.token]}], plan)
+    return told(chain, [*steps, {"entries": [link.token]}], plan)
 
 
 def _stone(plan: VerifierPlan, chain: Chain) -> Told:
     """A snapshot that lists the tombstone."""
     chain.append("authority", CITY, _WITHDRAWN, NOW - 90)
-    return _told(chain, [{"snapshot": chain.snapshot(NOW - 60)}], plan)
+    return told(chain, [{"snapshot": chain.snapshot(NOW - 60)}], plan)
 
 
 def _forgotten(plan: VerifierPlan, chain: Chain) -> Told:
     """A held entry was withdrawn and its tombstone forgotten: below the floor that is told."""
-    chain.append("notice", f"{CITY}#key-expiring", _notice(), NOW - 3 * HOUR)
+    chain.append("notice", f"{CITY}#key-expiring", _notice(), NOW - 2 * HOUR)
     steps: list[dict[str, Any]] = [{"snapshot": chain.snapshot(NOW - 2 * HOUR)}]
     chain.append("notice", f"{CITY}#key-expiring", _WITHDRAWN, NOW - 90)
     chain.append("notice", f"{NEIGHBOUR}#key-expiring", _notice(), NOW - 80)
@@ -252,7 +244,7 @@ def _forgotten(plan: VerifierPlan, chain: Chain) -> Told:
             "entries": [link.token for link in live],
         }
     held = before if plan.feed_break else chain
-    return _told(held, [*steps, {"snapshot": snapshot}], plan)
+    return told(held, [*steps, {"snapshot": snapshot}], plan)
 
 
 def _policy(plan: VerifierPlan, chain: Chain) -> Told:
@@ -277,7 +269,7 @@ def _policy(plan: VerifierPlan, chain: Chain) -> Told:
     link = chain.link(newest.sequence + 1, newest.digest, "policy", subject, body, NOW - 90)
     if not plan.feed_break:
         chain.links.append(link)
-    return _told(chain, [*steps, {"entries": [link.token]}], plan)
+    return told(chain, [*steps, {"entries": [link.token]}], plan)
 
 
 def _status(plan: VerifierPlan, chain: Chain) -> Told:
@@ -296,40 +288,7 @@ def _status(plan: VerifierPlan, chain: Chain) -> Told:
     link = chain.link(newest.sequence + 1, newest.digest, "status", LIST, body, NOW - 30)
     if not plan.feed_break:
         chain.links.append(link)
-    return _told(chain, [*steps, {"entries": [link.token]}], plan)
-
-
-def _pack(plan: VerifierPlan, chain: Chain) -> Told:
-    """A whole pack for the city's divisions."""
-    return _carried([packs.whole(plan, chain)], chain, plan)
-
-
-def _pack_delta(plan: VerifierPlan, chain: Chain) -> Told:
-    """A pack, and a delta on top of it."""
-    delta, later = packs.continued(plan, chain)
-    steps = [packs.write(chain, NOW - 60, bases=packs.bases_of(plan)), delta]
-    return _carried(steps, chain if plan.feed_break else later, plan)
-
-
-def _pack_age(plan: VerifierPlan, chain: Chain) -> Told:
-    """As before; it is asked how old what is held is."""
-    return replace(_pack_delta(plan, chain), as_of=NOW - 30)
-
-
-def _pack_again(plan: VerifierPlan, chain: Chain) -> Told:
-    """A pack, and a whole one in its place."""
-    pack, later = packs.replaced(plan, chain)
-    steps = [packs.write(chain, NOW - 60, bases=packs.bases_of(plan)), pack]
-    return _carried(steps, chain if plan.feed_break else later, plan)
-
-
-def _carried(texts: list[str], held: Chain, plan: VerifierPlan) -> Told:
-    """The end of a story of packs: what is held concerns the city alone."""
-    refused = len(texts) - 1 if plan.feed_break else None
-    steps: list[dict[str, Any]] = [{"pack": text} for text in texts]
-    if refused == 0:
-        return Told(steps, 0, listed([]), refused)
-    return Told(steps, held.sequence, listed(packs.chosen(held.live())), refused)
+    return told(chain, [*steps, {"entries": [link.token]}], plan)
 
 
 def _statement(
@@ -365,6 +324,10 @@ _STORIES: dict[str, Callable[[VerifierPlan, Chain], Told]] = {
     "deltas": _deltas,
     "both": _both,
     "next": _next,
+    "spelt-entry": _spelt,
+    "spelt-head": _spelt,
+    "spelt-snapshot": _spelt,
+    "spelt-twice": _spelt,
     "head": _head,
     "again": _again,
     "unknown-kind": _unknown_kind,
@@ -373,8 +336,5 @@ _STORIES: dict[str, Callable[[VerifierPlan, Chain], Told]] = {
     "forgotten": _forgotten,
     "policy": _policy,
     "status": _status,
-    "pack": _pack,
-    "pack-delta": _pack_delta,
-    "pack-age": _pack_age,
-    "pack-again": _pack_again,
+    **stories_packs.STORIES,
 }

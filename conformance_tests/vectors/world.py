@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from conformance_tests.vectors.chain import Chain
+from conformance_tests.vectors.chain import Chain, listed
 from conformance_tests.vectors.keys import vector_key
+from conformance_tests.vectors.later import learn
 from conformance_tests.vectors.lists import at_hand, status_entry
 from conformance_tests.vectors.plan import CITY, DAY, HOUR, HUB, NEIGHBOUR, NOW, VerifierPlan
 from conformance_tests.vectors.stories import tell
@@ -35,6 +36,8 @@ class World:
         live: digest over the digests of its live entries.
         as_of: when the hub last vouched for that; None: not asked here.
         refused: the step of the feed that must be refused; None: every one is sound.
+        after: what must be held at the second reading; None: there is none.
+        first: why the first of two readings must be refused; empty: it must not.
     """
 
     request: dict[str, Any] = field(repr=False)
@@ -42,6 +45,8 @@ class World:
     live: str
     as_of: int | None
     refused: int | None
+    after: World | None = None
+    first: str = ""
 
 
 def anchor() -> dict[str, Any]:
@@ -112,7 +117,8 @@ def chain_of(plan: VerifierPlan) -> Chain:
 
 def build(plan: VerifierPlan) -> World:
     """Write the request of a plan."""
-    told = tell(plan, chain_of(plan))
+    chain = chain_of(plan)
+    told = tell(plan, chain)
     request: dict[str, Any] = {"now": at(plan.now), "anchor": anchor(), "feed": told.steps}
     if plan.token:
         request |= {
@@ -123,4 +129,9 @@ def build(plan: VerifierPlan) -> World:
         request["nonce"] = NONCE if plan.asked == "same" else OTHER_NONCE
     if plan.status is not None:
         request["lists"] = at_hand(plan)
-    return World(request, told.sequence, told.live, told.as_of, told.refused)
+    after = None
+    if plan.later:
+        request["later"] = [learn(plan, chain)]
+        after = World(request["later"][0], chain.sequence, listed(chain.live()), None, None)
+    first = "ATTESTATION_DISTRUSTED" if plan.later == "trust" else ""
+    return World(request, told.sequence, told.live, told.as_of, told.refused, after, first)

@@ -20,13 +20,15 @@ from conformance_tests.vectors.armour import to_armour
 from conformance_tests.vectors.keys import vector_key
 from conformance_tests.vectors.plan import NOW, VerifierPlan
 from conformance_tests.vectors.tokens import attestation, key_of
-from conformance_tests.vectors.world import FEED_KEY
+from conformance_tests.vectors.world import FEED_KEY, World
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conformance_tests.model import Case
 
+_DOTS: Final = 2
+"""Between the segments of a token; a key binding, which has no armour, would bring more."""
 FORMAT: Final = 1
 """Raised when a member changes its meaning."""
 _KEYS: Final = (
@@ -86,16 +88,29 @@ def stages(case: Case) -> dict[str, Any]:
         "signed_by": plan.token_key,
         "token": made.token,
     }
-    if plan.token_spelling == "exact" and not plan.shown:  # noqa: S105 - how, not a secret
+    if plan.shown:
+        signed, *disclosed = made.token.split("~")
+        staged["signing_input"] = signed.rpartition(".")[0]
+        staged["disclosures"] = disclosed[:-1]
+    elif plan.token_spelling == "exact":  # noqa: S105 - how, not a secret
         staged["signing_input"] = made.token.rpartition(".")[0]
+    if "signing_input" in staged and made.token.count(".") == _DOTS:
         staged["armour"] = to_armour(made.token)
     return staged
 
 
 def _expected(case: Case) -> dict[str, Any]:
     world = world_of(case)
-    step = world.refused
     refused = case.expect.get("refused", {}).get("reasons")
+    if world.after is not None:
+        first = _held(case, world, [world.first] if world.first else None)
+        return {**first, "later": [_held(case, world.after, refused)]}
+    return _held(case, world, refused)
+
+
+def _held(case: Case, world: World, refused: list[str] | None) -> dict[str, Any]:
+    """What one reading must bring."""
+    step = world.refused
     feed = [None if place != step else refused for place in range(len(world.request["feed"]))]
     held = {"feed": feed, "sequence": world.sequence, "live": world.live}
     if refused and step is None:

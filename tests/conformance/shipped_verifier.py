@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway.attestation import AttestationVerifier, base64url
 from gateway.attestation.armour import from_armour, is_armour
+from gateway.attestation.cache import VerifiedTokenCache
 from gateway.attestation.status_tokens import token_digest
 from gateway.edge.revocation import RevocationView, StatusFolder, StatusLists
 from gateway.errors import TrustError
@@ -24,27 +25,52 @@ from gateway.trust.pack import PackReplica, load_pack
 
 
 def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Answer one request; nothing of it stays but base lists, under their digests."""
+    """Answer one request and what comes later of it; nothing of it stays but base lists."""
     now = datetime.fromtimestamp(request["now"], UTC)
     if any("pack" in step for step in request["feed"]):
         return answer_of_packs(request, now, folder)
-    replica = FeedReplica(parse_anchor(json.dumps(request["anchor"]).encode()))
-    refused = [taken(replica, step, now) for step in request["feed"]]
-    said: dict[str, Any] = {
-        "id": request["id"],
-        "feed": refused,
-        "sequence": replica.sequence,
-        "live": entries_digest(replica.live_digests()),
-        "as_of": int(replica.as_of.timestamp()) if replica.as_of else 0,
-        "ok": True,
-    }
-    if "token" not in request:
-        return said
-    try:
-        level, issuer = verified(request, replica.bundle, now, folder)
-    except TrustError as error:
-        return {**said, "ok": False, "reason": error.code}
-    return {**said, "level": level, "issuer": issuer}
+    reader = Reader(FeedReplica(parse_anchor(json.dumps(request["anchor"]).encode())), folder)
+    said = {"id": request["id"], **reader.read(request)}
+    asked, later = request, []
+    for each in request.get("later", ()):
+        asked = {**asked, **each}
+        later.append(reader.read(asked))
+    return {**said, "later": later} if "later" in request else said
+
+
+class Reader:
+    """One reader with its replica of the feed and its memory of what it verified.
+
+    Args:
+        replica: empty.
+        folder: for base lists.
+    """
+
+    def __init__(self, replica: FeedReplica, folder: Path) -> None:
+        self._replica = replica
+        self._folder = folder
+        self._cache = VerifiedTokenCache()
+        self._lists = StatusLists(StatusFolder(Path(tempfile.mkdtemp(dir=folder))))
+
+    def read(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Take the steps in and read the attestation."""
+        now = datetime.fromtimestamp(request["now"], UTC)
+        replica = self._replica
+        refused = [taken(replica, step, now) for step in request["feed"]]
+        said: dict[str, Any] = {
+            "feed": refused,
+            "sequence": replica.sequence,
+            "live": entries_digest(replica.live_digests()),
+            "as_of": int(replica.as_of.timestamp()) if replica.as_of else 0,
+            "ok": True,
+        }
+        if "token" not in request:
+            return said
+        try:
+            level, issuer = verified(request, replica.bundle, now, self._lists, self._cache)
+        except TrustError as error:
+            return {**said, "ok": False, "reason": error.code}
+        return {**said, "level": level, "issuer": issuer}
 
 
 def answer_of_packs(request: dict[str, Any], now: datetime, folder: Path) -> dict[str, Any]:
@@ -71,7 +97,8 @@ def answer_of_packs(request: dict[str, Any], now: datetime, folder: Path) -> dic
         return {**said, "ok": False, "reason": "KEY_UNKNOWN"}
     lists = [*request.get("lists", []), *(base.decode() for base in held.lists.values())]
     try:
-        level, issuer = verified({**request, "lists": lists}, held.bundle, now, folder)
+        at_hand = StatusLists(StatusFolder(Path(tempfile.mkdtemp(dir=folder))))
+        level, issuer = verified({**request, "lists": lists}, held.bundle, now, at_hand)
     except TrustError as error:
         return {**said, "ok": False, "reason": error.code}
     return {**said, "level": level, "issuer": issuer}
@@ -93,11 +120,15 @@ def taken(replica: FeedReplica, step: dict[str, Any], now: datetime) -> str | No
 
 
 def verified(
-    request: dict[str, Any], bundle: TrustBundle, now: datetime, folder: Path
+    request: dict[str, Any],
+    bundle: TrustBundle,
+    now: datetime,
+    lists: StatusLists,
+    cache: VerifiedTokenCache | None = None,
 ) -> tuple[str, str]:
     """Verify the attestation and look its status up."""
     nonce = request.get("nonce")
-    found: Any = AttestationVerifier(bundle)
+    found: Any = AttestationVerifier(bundle, cache=cache)
     token = request["token"]
     if is_armour(token):
         token = from_armour(token)
@@ -108,10 +139,10 @@ def verified(
         now=now,
         nonce=None if nonce is None else base64url.decode(nonce.encode()),
     )
-    at_hand = StatusFolder(Path(tempfile.mkdtemp(dir=folder)))
-    for token in request.get("lists", []):
-        at_hand.put(token_digest(token.encode()), token.encode())
-    RevocationView(bundle, StatusLists(at_hand)).check(attestation, now)
+    assert lists.folder is not None
+    for base in request.get("lists", []):
+        lists.folder.put(token_digest(base.encode()), base.encode())
+    RevocationView(bundle, lists).check(attestation, now)
     return attestation.code.level.value, attestation.issuer
 
 

@@ -64,7 +64,9 @@ def agrees(said: dict[str, object], expect: dict[str, object]) -> bool:
     found = said["ok"] is expect["ok"]
     told = said.get("reason") in expect.get("reasons", [said.get("reason")])  # type: ignore[operator]  # lists
     level = said.get("level") == expect.get("level", said.get("level"))
-    return all(feed) and held and found and told and level
+    later = all(map(agrees, said.get("later", ()), expect.get("later", ())))  # type: ignore[call-overload]  # lists
+    same = len(said.get("later", ())) == len(expect.get("later", ()))  # type: ignore[arg-type]  # lists
+    return all(feed) and held and found and told and level and later and same
 
 
 def test_the_stages_lead_from_one_to_the_next(tmp_path: Path) -> None:
@@ -76,3 +78,17 @@ def test_the_stages_lead_from_one_to_the_next(tmp_path: Path) -> None:
     claims, kid = crypto.read_signed(stages["token"], keys, stages["header"]["typ"])
     assert (claims, kid) == (stages["claims"], stages["header"]["kid"])
     assert from_armour(stages["armour"]) == stages["token"]
+
+
+def test_the_stages_of_a_part_lead_to_a_text_that_reads_back(tmp_path: Path) -> None:
+    stages = json.loads(written(tmp_path)["verifier/V-ARM-011.json"])["stages"]
+    assert stages["armour"].startswith("HUTONG2:")
+    assert from_armour(stages["armour"]) == stages["token"]
+    assert stages["token"].split("~")[1:-1] == stages["disclosures"]
+
+
+def test_the_stages_of_a_later_reading_say_what_both_must_bring(tmp_path: Path) -> None:
+    vector = json.loads(written(tmp_path)["verifier/V-MEM-002.json"])
+    assert vector["expect"]["ok"] is True
+    (later,) = vector["expect"]["later"]
+    assert (later["ok"], later["reasons"]) == (False, ["KEY_TAINTED"])

@@ -1,7 +1,6 @@
 // A verifier of Hutong attestations in another language, written from docs/spec alone.
 //
 // Speaks the protocol of docs/spec/verifier.md. Signatures are jose's, the rest stands here.
-
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { inflateSync } from 'node:zlib';
@@ -11,18 +10,14 @@ const LEEWAY = 60; // HT-ATT-6, seconds
 const MAX_TOKEN = 8192; // HT-ATT-9, bytes
 const LIFE = { online: 600, import: 600, carried: 86400 }; // HT-ATT-7, seconds
 const LEVELS = ['RED', 'RESTRICTED', 'YELLOW', 'GREEN']; // HT-CODE-6
+const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n; // of P-256, SEC 2
 const ZERO = Buffer.alloc(32).toString('base64url');
 const KNOWN = new Set(['authority', 'scheme', 'policy', 'distrust', 'status', 'rehearsal', 'notice', 'superior']);
 const MARK = ['iss', 'seq', 'digest', 'iat'];
-const FEED = {
-  'hutong-feed-entry+jwt': ['iss', 'seq', 'prev', 'iat', 'kind', 'subject', 'body'],
-  'hutong-feed-head+jwt': MARK,
-  'hutong-feed-manifest+jwt': [...MARK, 'count', 'entries', 'floor', 'tombstones'],
-};
-const REPORT = ['level', 'scheme', 'state', 'assessed_at', 'source_at', 'issued_by'];
+const FEED = { entry: ['iss', 'seq', 'prev', 'iat', 'kind', 'subject', 'body'], head: MARK, manifest: [...MARK, 'count', 'entries', 'floor', 'tombstones'] };
+const REPORT = 'level scheme state assessed_at source_at issued_by'.split(' ');
 const REPORT_MAY = 'basis valid_until declared_at declaration_valid_until release area declarations rule negative_test_at also'.split(' ');
-const CLAIMS = ['iss', 'aud', 'iat', 'nbf', 'exp', 'jti', 'sub', 'use', 'code'];
-const CLAIMS_MAY = ['nonce', 'bound', 'status', 'serial'];
+const [CLAIMS, CLAIMS_MAY] = ['iss aud iat nbf exp jti sub use code', 'nonce bound status serial'].map((names) => names.split(' '));
 class Refused extends Error {}
 const refuse = (reason) => { throw new Refused(reason); };
 const need = (holds, reason) => holds || refuse(reason);
@@ -89,53 +84,62 @@ const keyOf = (holder, use, kid) => holder?.keys.find((key) => key.use === use &
 const place = (entry) => `${entry.kind} ${entry.subject}`;
 const withdrawn = (entry) => only(entry.body, ['withdrawn']);
 const inForce = (state) => [...state.newest.values()].filter((entry) => !withdrawn(entry)).sort((a, b) => a.seq - b.seq);
-const body = ({ newest }, kind, subject, found = newest.get(`${kind} ${subject}`)) =>
-  found && !withdrawn(found) ? found.body : undefined;
-async function mark(token, typ, anchor, now) {
-  const claims = await read(token, typ, (kid) => keyOf(anchor, 'feed', kid)?.jwk, 'FEED_MALFORMED', 'FEED_SIGNATURE');
-  need(only(claims, FEED[typ]) && whole(claims.seq) && whole(claims.iat), 'FEED_MALFORMED');
+const body = ({ newest }, kind, subject, found = newest.get(`${kind} ${subject}`)) => (found && !withdrawn(found) ? found.body : undefined);
+async function mark(token, name, anchor, now) {
+  const claims = await read(token, `hutong-feed-${name}+jwt`, (kid) => keyOf(anchor, 'feed', kid)?.jwk, 'FEED_MALFORMED', 'FEED_SIGNATURE');
+  need(only(claims, FEED[name]) && whole(claims.seq) && whole(claims.iat), 'FEED_MALFORMED');
   need(claims.iss === anchor.hub, 'FEED_SIGNATURE');
   need(claims.iat <= now + LEEWAY, 'FEED_FROM_FUTURE');
   return claims;
 }
 const entry = async (token, anchor, now) =>
-  ({ ...(await mark(token, 'hutong-feed-entry+jwt', anchor, now)), digest: sha256(token) });
+  ({ ...(await mark(token, 'entry', anchor, now)), token, digest: sha256(token) });
+/** The state with its newest entry in that spelling of its signature that the hub named (HT-FEED-21). */
+function spelled(state, named) {
+  const held = [...state.newest.values()].find(({ seq }) => seq === state.seq);
+  if (!held || !named || named === state.digest) return state;
+  const [start, raw] = [held.token.slice(0, -86), decode(held.token.slice(-86))];
+  const s = (ORDER - BigInt(`0x${raw.toString('hex', 32)}`)).toString(16).padStart(64, '0');
+  const token = start + Buffer.concat([raw.subarray(0, 32), Buffer.from(s, 'hex')]).toString('base64url');
+  const newest = new Map(state.newest).set(place(held), { ...held, token, digest: named });
+  return sha256(token) === named ? { ...state, digest: named, newest } : state;
+}
 async function step(state, given, anchor, now) {
   if (given.snapshot) return snapshot(state, given.snapshot, anchor, now);
   if (given.head) {
-    const head = await mark(given.head, 'hutong-feed-head+jwt', anchor, now);
-    need(head.seq >= state.seq, 'FEED_ROLLED_BACK');
-    need(head.seq === state.seq, 'FEED_GAP');
-    need(head.digest === state.digest, 'FEED_FORK');
-    return { ...state, asOf: Math.max(state.asOf, head.iat) };
+    const head = await mark(given.head, 'head', anchor, now);
+    need(head.seq === state.seq, head.seq < state.seq ? 'FEED_ROLLED_BACK' : 'FEED_GAP');
+    const named = spelled(state, head.digest);
+    need(head.digest === named.digest, 'FEED_FORK');
+    return { ...named, asOf: Math.max(state.asOf, head.iat) };
   }
   for (const token of given.entries) state = await next(state, await entry(token, anchor, now));
   return state;
 }
 async function next(state, found) {
-  if (found.seq === state.seq && found.digest === state.digest) return state;
-  const other = [...state.newest.values()].some((held) => held.seq === found.seq && held.digest !== found.digest);
-  need(found.seq >= state.seq, other ? 'FEED_FORK' : 'FEED_ROLLED_BACK');
-  need(found.seq > state.seq, 'FEED_FORK');
+  if (found.seq === state.seq && found.digest === spelled(state, found.digest).digest) return state;
+  const other = found.seq === state.seq || [...state.newest.values()].some((held) => held.seq === found.seq && held.digest !== found.digest);
+  need(found.seq > state.seq, other ? 'FEED_FORK' : 'FEED_ROLLED_BACK');
   need(found.seq === state.seq + 1, 'FEED_GAP');
+  state = spelled(state, found.prev);
   need(found.prev === state.digest, 'FEED_FORK');
   const newest = new Map(state.newest).set(place(found), found);
   await check(found, newest, state.newest);
   return { seq: found.seq, digest: found.digest, asOf: Math.max(state.asOf, found.iat), newest };
 }
 async function snapshot(held, given, anchor, now) {
-  const manifest = await mark(given.manifest, 'hutong-feed-manifest+jwt', anchor, now);
+  const manifest = await mark(given.manifest, 'manifest', anchor, now);
   need(manifest.seq >= held.seq, 'FEED_ROLLED_BACK');
-  const entries = [];
-  for (const token of given.entries) entries.push(await entry(token, anchor, now));
+  const entries = await Promise.all(given.entries.map((token) => entry(token, anchor, now)));
   const newest = new Map(entries.map((each) => [place(each), each]));
   const state = { seq: manifest.seq, digest: manifest.digest, asOf: Math.max(held.asOf, manifest.iat), newest };
-  const live = entries.filter((each) => !withdrawn(each));
+  const live = inForce({ newest });
   need(newest.size === entries.length && entries.every((each, i) => i === 0 || entries[i - 1].seq < each.seq), 'FEED_MALFORMED');
   need(manifest.count === live.length && manifest.entries === listed(live), 'FEED_MALFORMED');
   need(manifest.tombstones === listed(entries.filter(withdrawn)), 'FEED_MALFORMED');
   const end = entries.at(-1);
   need(end ? end.seq === manifest.seq && end.digest === manifest.digest : manifest.seq === 0, 'FEED_MALFORMED');
+  held = spelled(held, entries.find(({ seq }) => seq === held.seq)?.digest ?? entries.find(({ seq }) => seq === held.seq + 1)?.prev);
   // Two histories never mix; what is gone without a newer word was forgotten below the floor.
   for (const [name, before] of held.newest) {
     const after = newest.get(name);
@@ -147,6 +151,8 @@ async function snapshot(held, given, anchor, now) {
   for (const each of entries) await check(each, newest, held.newest);
   return state;
 }
+/** What the region's statement said that an entry supersedes. */
+const said = (newest, { kind, subject }, { statement } = body({ newest }, kind, subject) ?? {}) => statement && parse(decode(statement.split('.')[1]));
 async function check(found, newest, before) {
   if (!KNOWN.has(found.kind)) return need(found.body.critical !== true, 'FEED_UNSUPPORTED');
   if (withdrawn(found)) return true;
@@ -166,15 +172,12 @@ async function check(found, newest, before) {
     const inside = (code) => authority(claims).prefixes.some((prefix) => code.startsWith(prefix));
     need(authority(claims).kinds?.includes(found.kind) ?? true, 'FEED_MALFORMED');
     need(claims.kind === found.kind && found.subject.startsWith(`${claims.iss}#`) && speaks.every(inside), 'FEED_MALFORMED');
-    const older = before.get(place(found));
-    if (older && !withdrawn(older) && older.digest !== found.digest)
-      need(claims.iat >= parse(decode(older.body.statement.split('.')[1]), 'FEED_MALFORMED').iat, 'FEED_ROLLED_BACK');
+    need(claims.iat >= (said(before, found)?.iat ?? 0), 'FEED_ROLLED_BACK');
   } else if (found.kind === 'status') {
-    const find = (kid, said) => keyOf(body({ newest }, 'authority', said.iss), 'attest', kid)?.jwk;
-    const said = await read(found.body.statement, 'hutong-status+jwt', find, 'FEED_MALFORMED', 'FEED_MALFORMED');
-    need(said.uri === found.subject && Object.entries(said.changes).every(([value, indices]) => fits(said.base, value, indices)), 'FEED_MALFORMED');
-    const older = before.get(place(found));
-    if (older && !withdrawn(older)) need(said.seq >= parse(decode(older.body.statement.split('.')[1])).seq, 'FEED_ROLLED_BACK');
+    const find = (kid, { iss }) => keyOf(body({ newest }, 'authority', iss), 'attest', kid)?.jwk;
+    const word = await read(found.body.statement, 'hutong-status+jwt', find, 'FEED_MALFORMED', 'FEED_MALFORMED');
+    need(word.uri === found.subject && Object.entries(word.changes).every(([value, indices]) => fits(word.base, value, indices)), 'FEED_MALFORMED');
+    need(word.seq >= (said(before, found)?.seq ?? 0), 'FEED_ROLLED_BACK');
   }
   return true;
 }
@@ -187,33 +190,30 @@ const prefixOf = (urn) => shortest(/^urn:hutong:region:(\d{6}|\d{4}|\d{2})$/.exe
 const reports = (code) => [code, ...(code.also ?? [])];
 function checkClaims(claims) {
   const bad = 'CLAIMS_INVALID';
-  const { iat, nbf, exp, use, code } = claims;
+  const { iat, nbf, exp, use, code, status } = claims;
   need(only(claims, CLAIMS, CLAIMS_MAY) && [iat, nbf, exp].every(whole) && iat <= nbf && nbf < exp, bad);
   need(/^urn:hutong:region:\d{6}$/.test(claims.iss) && prefixOf(claims.aud) !== '' && use in LIFE, bad);
   need('nonce' in claims === (use === 'online') && (!('bound' in claims) || use === 'import'), bad);
-  if ('nonce' in claims) need(decode(claims.nonce).length === 16, bad);
-  if ('serial' in claims) need(whole(claims.serial), bad);
+  need((!('nonce' in claims) || decode(claims.nonce).length === 16) && (!('serial' in claims) || whole(claims.serial)), bad);
   if ('status' in claims) {
-    need(use === 'carried', bad);
-    need(only(claims.status, ['status_list']) && only(claims.status.status_list, ['idx', 'uri']), bad);
-    need(whole(claims.status.status_list.idx) && typeof claims.status.status_list.uri === 'string', bad);
+    need(use === 'carried' && only(status, ['status_list']) && only(status.status_list, ['idx', 'uri']), bad);
+    need(whole(status.status_list.idx) && typeof status.status_list.uri === 'string', bad);
   }
   need(exp - iat <= LIFE[use], 'LIFETIME_TOO_LONG');
   for (const report of reports(code)) {
-    need(only(report, REPORT, REPORT_MAY) && LEVELS.includes(report.level), bad);
-    need(LEVELS.indexOf(code.level) <= LEVELS.indexOf(report.level), bad);
+    const rank = LEVELS.indexOf(report.level);
+    need(only(report, REPORT, REPORT_MAY) && rank >= 0 && LEVELS.indexOf(code.level) <= rank, bad);
     need(exp <= (report.valid_until ?? exp), 'LIFETIME_TOO_LONG');
   }
 }
+// In use when it signed: whether it still is does not matter.
 function checkKey(key, iat) {
   need(key.revoked_at === undefined, 'KEY_REVOKED');
   need(iat < (key.tainted_from ?? Infinity), 'KEY_TAINTED');
-  // In use when it signed: whether it still is does not matter.
-  need(key.not_before - LEEWAY <= iat && iat < (key.not_after ?? Infinity) + LEEWAY, 'KEY_NOT_VALID_NOW');
+  return need(key.not_before - LEEWAY <= iat && iat < (key.not_after ?? Infinity) + LEEWAY, 'KEY_NOT_VALID_NOW');
 }
 function touches(rule, claims, kid) {
-  const all = reports(claims.code);
-  const [prefix, area] = [rule.prefix ?? '', (report) => report.area ?? report.issued_by];
+  const [all, prefix, area] = [reports(claims.code), rule.prefix ?? '', (report) => report.area ?? report.issued_by];
   const span = rule.signed_from <= claims.iat && claims.iat < (rule.signed_until ?? Infinity);
   return span && rule.issuer === claims.iss && ['attestation', undefined].includes(rule.kind) && (rule.key_id ?? kid) === kid
     && all.some((report) => area(report).startsWith(prefix) || prefix.startsWith(shortest(area(report))))
@@ -230,8 +230,7 @@ async function verify(request, state) {
   const [, wrong] = await attempt(() => checkClaims(claims), 'CLAIMS_INVALID');
   need(wrong === null, wrong);
   const authority = body(state, 'authority', claims.iss) ?? refuse('KEY_UNKNOWN');
-  need(authority.state !== 'suspended', 'AUTHORITY_SUSPENDED');
-  need(authority.state === 'active', 'AUTHORITY_WITHDRAWN');
+  need(authority.state === 'active', authority.state === 'suspended' ? 'AUTHORITY_SUSPENDED' : 'AUTHORITY_WITHDRAWN');
   const key = keyOf(authority, 'attest', header.kid) ?? refuse('KEY_UNKNOWN');
   need(algorithm(key.jwk) === header.alg, 'ATTESTATION_ALGORITHM');
   checkKey(key, claims.iat);
@@ -244,8 +243,8 @@ async function verify(request, state) {
   need(now >= claims.nbf - LEEWAY, 'ATTESTATION_NOT_YET_VALID');
   need(audience.slice(-6).startsWith(prefixOf(claims.aud)), 'AUDIENCE_MISMATCH');
   need(nonce === undefined ? claims.use === 'carried' : claims.nonce === nonce, 'ATTESTATION_REPLAYED');
-  for (const found of inForce(state))
-    if (found.kind === 'distrust') need(!touches(found.body.rule, claims, header.kid), 'ATTESTATION_DISTRUSTED');
+  const distrusts = inForce(state).filter(({ kind }) => kind === 'distrust');
+  need(!distrusts.some((found) => touches(found.body.rule, claims, header.kid)), 'ATTESTATION_DISTRUSTED');
   if (claims.status) await checkStatus(claims, request, state);
   return claims;
 }
@@ -257,15 +256,13 @@ async function checkStatus(claims, request, state) {
   const statement = body(state, 'status', uri)?.statement ?? refuse('STATUS_UNKNOWN');
   const find = (kid, said) => {
     const key = said.iss === claims.iss && said.iat <= request.now + LEEWAY && keyOf(body(state, 'authority', said.iss), 'attest', kid);
-    if (key) checkKey(key, said.iat);
-    return key?.jwk;
+    return key ? checkKey(key, said.iat) && key.jwk : undefined;
   };
   const change = await read(statement, 'hutong-status+jwt', find, invalid, invalid);
   need(change.uri === uri && uri.startsWith(`urn:hutong:status:${claims.iss.slice(-6)}:`), invalid);
   const values = Object.keys(change.changes).filter((value) => change.changes[value].includes(idx));
   const value = values.length ? Number(values[0]) : await inBase(change, request, idx, find);
-  need(value !== 2, 'ATTESTATION_ON_HOLD');
-  need(value === 0, 'ATTESTATION_REVOKED');
+  need(value === 0, value === 2 ? 'ATTESTATION_ON_HOLD' : 'ATTESTATION_REVOKED');
 }
 async function inBase(change, request, idx, find) {
   const { digest, size, bits } = change.base;
@@ -282,18 +279,21 @@ async function attempt(work, otherwise) {
   try { return [await work(), null]; }
   catch (error) { return [undefined, error instanceof Refused ? error.message : otherwise]; }
 }
-
 for await (const line of createInterface({ input: process.stdin })) {
-  const request = JSON.parse(line);
-  let state = { seq: 0, digest: ZERO, asOf: 0, newest: new Map() };
-  const feed = [];
-  for (const given of request.feed) {
-    const [after, reason] = await attempt(() => step(state, given, request.anchor, request.now), 'FEED_MALFORMED');
-    state = after ?? state;
-    feed.push(reason);
+  let [request, state] = [JSON.parse(line), { seq: 0, digest: ZERO, asOf: 0, newest: new Map() }];
+  const answers = [];
+  for (const each of [{}, ...(request.later ?? [])]) {
+    const feed = [];
+    request = { ...request, ...each };
+    for (const given of request.feed) {
+      const [after, reason] = await attempt(() => step(state, given, request.anchor, request.now), 'FEED_MALFORMED');
+      state = after ?? state;
+      feed.push(reason);
+    }
+    const [claims, reason] = await attempt(() => request.token && verify(request, state), 'ATTESTATION_MALFORMED');
+    const found = claims ? { ok: true, level: claims.code.level, issuer: claims.iss } : reason ? { ok: false, reason } : { ok: true };
+    answers.push({ feed, sequence: state.seq, live: listed(inForce(state)), as_of: state.asOf, ...found });
   }
-  const said = { id: request.id, feed, sequence: state.seq, live: listed(inForce(state)), as_of: state.asOf };
-  const [claims, reason] = await attempt(() => request.token && verify(request, state), 'ATTESTATION_MALFORMED');
-  const found = claims ? { ok: true, level: claims.code.level, issuer: claims.iss } : reason ? { ok: false, reason } : { ok: true };
-  process.stdout.write(`${JSON.stringify({ ...said, ...found })}\n`);
+  const [first, ...later] = answers;
+  process.stdout.write(`${JSON.stringify({ id: request.id, ...first, ...(request.later && { later }) })}\n`);
 }
