@@ -3,8 +3,9 @@
 Nothing here depends on it: operators see which edges would follow a rotation before
 anybody acts (docs/spec/feed.md). After every batch of changes, and now and then while
 nothing changes, the checkpoint says which entry of the feed is the newest it holds;
-where the feed carries a rehearsal, it verifies the key to come and what that key signed,
-with the code that will verify what it signs later, and says what came of it.
+where a feed that it follows carries a rehearsal, its own hub's or another's, it verifies
+the key to come and what that key signed, with the code that will verify what it signs
+later, and tells its own hub what came of it.
 
 At most once in ten seconds, spread at random, so that a change that a thousand edges
 hear of at once does not come back as one wave. A failure is counted and said to nobody:
@@ -22,7 +23,7 @@ import structlog
 from hutong.v1 import feed_service_pb2
 
 from gateway.edge.exchange_line import SCOPE
-from gateway.errors import HutongError, TrustError
+from gateway.errors import HutongError
 from gateway.wire.errors import failure_from_rpc_error
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
     from gateway.edge.exchange_line import TokenSource
-    from gateway.trust.entries import Rehearsal
+    from gateway.edge.federation import Tried
 
 APART_SECONDS: Final = 10.0
 """Least time between two words."""
@@ -55,7 +56,7 @@ class Acknowledger:
         stub: of the hub's FeedService.
         tokens: access tokens.
         sequence: number of the newest entry held; zero: none.
-        rehearsals: those that the feed carries now.
+        rehearsals: those that the feeds carry now, the own hub's first.
         apart_seconds: least time between two words.
         jitter_seconds: longest wait after a change.
     """
@@ -66,7 +67,7 @@ class Acknowledger:
         tokens: TokenSource,
         *,
         sequence: Callable[[], int],
-        rehearsals: Callable[[], Iterable[Rehearsal]],
+        rehearsals: Callable[[], Iterable[Tried]],
         apart_seconds: float = APART_SECONDS,
         jitter_seconds: float = JITTER_SECONDS,
     ) -> None:
@@ -119,7 +120,7 @@ class Acknowledger:
         due = [name for name in held if name not in self._answered][:MAX_RESULTS]
         request = feed_service_pb2.AcknowledgeRequest(sequence=sequence)
         for name in due:
-            reason = rehearse(held[name])
+            reason = held[name].failure()
             request.rehearsals.add(rehearsal=name, verified=reason is None, reason=reason or "")
         try:
             await self._call(request)
@@ -145,12 +146,3 @@ class Acknowledger:
                 self._tokens.forget(SCOPE)
             else:
                 return
-
-
-def rehearse(rehearsal: Rehearsal) -> str | None:
-    """Verify what the key to come signed; returns why it does not hold, None: it does."""
-    try:
-        rehearsal.check()
-    except TrustError as error:
-        return error.code
-    return None

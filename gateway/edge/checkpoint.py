@@ -379,6 +379,7 @@ class Checkpoint:
             self.refresh,
             self._clock,
             random_bytes,
+            self._trust.rehearsals,
         )
         self._line = await open_line(stack, hands, on_change=self._changed)
         stack.push_async_callback(self._trust.close)

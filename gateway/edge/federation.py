@@ -7,11 +7,15 @@ replica of its own beside the first. With one hub all of this is that hub's bund
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from gateway.errors import HutongError
+from gateway.errors import HutongError, TrustError
+from gateway.trust import KeyUse
+from gateway.trust.errors import Missing, TrustLookupError
+from gateway.trust.federated import FederatedBundle
 from gateway.wire.feed_tree import FeedSource, FeedTree
 from gateway.wire.replica_store import ReplicaStore
 
@@ -22,11 +26,39 @@ if TYPE_CHECKING:
 
     from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
-    from gateway.trust import TrustAnchor, TrustBundle
+    from gateway.trust import Rehearsal, TrustAnchor, TrustBundle
     from gateway.trust.hub_places import HubPlace
 
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A rehearsal, and what stands against it here.
+
+    Attributes:
+        rehearsal: as the feed shows it.
+        fault: why nothing of its owner is believed here, an upper-snake word; None: it is.
+    """
+
+    rehearsal: Rehearsal
+    fault: str | None = None
+
+    @property
+    def rehearsal_id(self) -> str:
+        """Names it."""
+        return self.rehearsal.rehearsal_id
+
+    def failure(self) -> str | None:
+        """Verify what the key to come signed; return why it does not hold, None: it does."""
+        if self.fault is not None:
+            return self.fault
+        try:
+            self.rehearsal.check()
+        except TrustError as error:
+            return error.code
+        return None
 
 
 class OwnTrust(Protocol):
@@ -88,6 +120,38 @@ class FederatedTrust:
             ReplicaError: this checkpoint has never synchronised.
         """
         return self.tree.bundle or self._own.bundle
+
+    def rehearsals(self) -> tuple[Tried, ...]:
+        """The keys to come that any of the feeds shows, the own hub's first.
+
+        Each stands in the feed that answers for its owner; what a superior does not
+        allow would not verify here, whatever the key.
+        """
+        if not self._own.is_usable:
+            return ()
+        found = [Tried(item) for item in self._own.bundle.rehearsals()]
+        whole = self.bundle
+        if isinstance(whole, FederatedBundle):
+            for hub, replica in self.tree.replicas.items():
+                bundle = replica.bundle if replica.is_usable else None
+                found += [
+                    Tried(item, self._fault(whole, hub, item))
+                    for item in (() if bundle is None else bundle.rehearsals())
+                    if whole.behind(item.issuer)[-1] == hub
+                ]
+        return tuple(found)
+
+    def _fault(self, whole: TrustBundle, hub: str, item: Rehearsal) -> str | None:
+        try:
+            whole.authority(item.issuer)
+        except TrustLookupError as error:
+            return error.code
+        place = self.tree.place(hub)
+        allowed = None if place is None else place.constraint
+        is_allowed = allowed is None or "attestation" in allowed.kinds
+        if item.key.use is KeyUse.ATTEST and not is_allowed:
+            return Missing.CONSTRAINT_EXCEEDED.value
+        return None
 
     def start(self, stub: FeedServiceStub, *, follow: bool) -> None:
         """Ask a hub for every feed; must run in a loop."""

@@ -32,12 +32,13 @@ from gateway.wire.feed_follower import FeedFollower
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
     from datetime import datetime
     from typing import Any
 
     import grpc
 
+    from gateway.edge.federation import Tried
     from gateway.edge.reconcile import ConflictLog, SightingQueue
     from gateway.edge.revocation import StatusFolder
     from gateway.edge.settings import CheckpointSettings
@@ -71,6 +72,7 @@ class Hands:
         refresh: brings it up to date.
         clock: now, UTC.
         random_bytes: for nonces and reply keys.
+        rehearsals: keys to come that the feeds show now.
     """
 
     settings: CheckpointSettings
@@ -83,6 +85,7 @@ class Hands:
     refresh: Callable[[], Awaitable[None]]
     clock: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+    rehearsals: Callable[[], Iterable[Tried]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,7 @@ async def open_line(
             feeds,
             tokens,
             sequence=lambda: hands.replica.sequence,
-            rehearsals=lambda: hands.replica.bundle.rehearsals(),  # noqa: PLW0108 - of the moment
+            rehearsals=hands.rehearsals,
         ),
         reporter=SightingReporter(SightingServiceStub(channel), tokens),
     )

@@ -12,7 +12,7 @@ import pytest
 from adapters.platforms import scenario
 from gateway.attestation import generate_signing_key
 from gateway.codes import parse_document
-from gateway.edge.acknowledging import rehearse
+from gateway.edge.federation import Tried
 from gateway.trust.entries import LiveEntry, Rehearsal, parse_rehearsal, rehearsal_body
 from gateway.trust.feed import FeedKind
 from gateway.trust.keys import KeyUse, signing_member_key
@@ -58,7 +58,10 @@ def test_a_rehearsal_holds_when_the_key_to_come_signed_its_sample() -> None:
     read, sample = parse_rehearsal(rehearsal_body(key, private, issuer=ISSUER, now=now))
     entry = LiveEntry(7, "d" * 43, "t", now, FeedKind.REHEARSAL, "r-1")
     rehearsal = Rehearsal(entry, ISSUER, now, "k" * 43, read, sample)
-    assert rehearse(rehearsal) is None
+    assert Tried(rehearsal).failure() is None
     other = rehearsal_body(key, generate_signing_key(), issuer=ISSUER, now=now)["sample"]
-    assert rehearse(replace(rehearsal, sample=other)) == "STATEMENT_INVALID"
-    assert rehearse(replace(rehearsal, issuer="urn:hutong:region:440100")) == "STATEMENT_INVALID"
+    assert Tried(replace(rehearsal, sample=other)).failure() == "STATEMENT_INVALID"
+    foreign = replace(rehearsal, issuer="urn:hutong:region:440100")
+    assert Tried(foreign).failure() == "STATEMENT_INVALID"
+    # Whatever the key signed: nothing of its owner is believed here.
+    assert Tried(rehearsal, "AUTHORITY_SUSPENDED").failure() == "AUTHORITY_SUSPENDED"
