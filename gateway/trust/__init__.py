@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from gateway.trust.anchor import HubKeyUse as HubKeyUse
 from gateway.trust.anchor import TrustAnchor as TrustAnchor
+from gateway.trust.anchor import anchor_of as anchor_of
 from gateway.trust.anchor import make_anchor as make_anchor
 from gateway.trust.anchor import parse_anchor as parse_anchor
 from gateway.trust.authority import Authority as Authority
@@ -35,7 +36,6 @@ from gateway.trust.entries import Rehearsal as Rehearsal
 from gateway.trust.entries import Silence as Silence
 from gateway.trust.entries import StatusEntry as StatusEntry
 from gateway.trust.entries import Superior as Superior
-from gateway.trust.entries import anchor_of as anchor_of
 from gateway.trust.entries import check_sample as check_sample
 from gateway.trust.entries import distrust_body as distrust_body
 from gateway.trust.entries import notice_body as notice_body
@@ -66,6 +66,9 @@ from gateway.trust.feed_log import FeedLog as FeedLog
 from gateway.trust.feed_log import authority_change as authority_change
 from gateway.trust.feed_log import statement_change as statement_change
 from gateway.trust.feed_log import withdrawal_change as withdrawal_change
+from gateway.trust.hub_keys import HubKeySet as HubKeySet
+from gateway.trust.hub_keys import hub_keys_change as hub_keys_change
+from gateway.trust.hub_walk import walked as walked
 from gateway.trust.key_proofs import KeyProof as KeyProof
 from gateway.trust.key_proofs import key_proof as key_proof
 from gateway.trust.keys import KeyState as KeyState

@@ -6,17 +6,21 @@ A small JSON file that an operator hands over by a channel of its own::
      "keys": [{"use": "feed", "jwk": {…}}, {"use": "token", "jwk": {…}}]}
 
 ``feed`` keys sign entries, heads and manifests; ``token`` keys sign access tokens
-and caller grants. Several of one use stand side by side while the hub changes
-them. Everything else that a party trusts follows from the feed.
+and caller grants. A hub changes both in its feed, so that an old file is as good as a new
+one (``hub_keys``); one that is handed over later names the set that it holds, and the
+times of its keys::
+
+    {"hub": …, "number": 2, "keys": [{"use": …, "jwk": …, "not_before": …, "not_after": …}]}
+
+Everything else that a party trusts follows from the feed.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -24,19 +28,19 @@ from gateway.attestation.errors import KeyMaterialError
 from gateway.attestation.keys import public_jwk, verification_key_from_jwk
 from gateway.trust import jws, names
 from gateway.trust.errors import AnchorError, Missing, TrustLookupError
+from gateway.trust.keys import KeyUse
+from gateway.trust.times import Seconds, from_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gateway.attestation.keys import SigningKey, VerificationKey
+    from gateway.trust.keys import MemberKey
 
 MAX_ANCHOR_BYTES: Final = 65_536
 """Dozens of keys fit."""
-MAX_ANCHOR_KEYS: Final = 32
-"""Two uses, a few keys each while they change."""
-
-# The anchor says nothing of time: its keys hold until the file is replaced.
-_ALWAYS: Final = datetime.fromtimestamp(0, UTC)
+MAX_ANCHOR_KEYS: Final = 64
+"""As a set of a hub's keys (``keys.MAX_KEYS``)."""
 
 
 class HubKeyUse(StrEnum):
@@ -54,11 +58,16 @@ class TrustAnchor:
         hub: URN of the hub.
         feed_keys: by key id; at least one.
         token_keys: by key id; may be empty where only the feed is read.
+        number: which set of the hub's keys this is; 0: the first that was handed over.
+        is_bound: the keys are those that a neighbour's feed names, so that a set in the
+            hub's own feed adds no feed key.
     """
 
     hub: str
     feed_keys: Mapping[str, VerificationKey] = field(repr=False)
     token_keys: Mapping[str, VerificationKey] = field(default_factory=dict, repr=False)
+    number: int = 0
+    is_bound: bool = False
 
     def __post_init__(self) -> None:
         if not names.is_hub_urn(self.hub):
@@ -85,30 +94,40 @@ class TrustAnchor:
         return _get(self.token_keys, key_id)
 
     def token_jwks(self) -> dict[str, Any]:
-        """Returns the token keys as a JWK Set (RFC 7517 §5)."""
+        """Returns the token keys as a JWK Set (RFC 7517 §5), those to come among them."""
         return {"keys": [public_jwk(key) for key in self.token_keys.values()]}
+
+    def times(self) -> frozenset[tuple[str, int, int]]:
+        """Returns the feed keys with their first and last seconds: what changes a reading."""
+        return frozenset(
+            (key.key_id, key.first_second, key.end_second) for key in self.feed_keys.values()
+        )
 
     def to_bytes(self) -> bytes:
         """Returns the file."""
         keys = [
-            {"use": use.value, "jwk": public_jwk(key)}
+            {"use": use.value, "jwk": public_jwk(key), **_times(key)}
             for use, held in (
                 (HubKeyUse.FEED, self.feed_keys),
                 (HubKeyUse.TOKEN, self.token_keys),
             )
             for key in held.values()
         ]
-        return (json.dumps({"hub": self.hub, "keys": keys}, indent=2) + "\n").encode()
+        number = {"number": self.number} if self.number else {}
+        return (json.dumps({"hub": self.hub, **number, "keys": keys}, indent=2) + "\n").encode()
 
 
 class _AnchorKey(msgspec.Struct, forbid_unknown_fields=True):
     use: HubKeyUse
     jwk: dict[str, Any]
+    not_before: Seconds = 0
+    not_after: Seconds | None = None
 
 
 class _Anchor(msgspec.Struct, forbid_unknown_fields=True):
     hub: str
     keys: list[_AnchorKey]
+    number: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 def make_anchor(
@@ -126,6 +145,23 @@ def make_anchor(
     )
 
 
+def anchor_of(hub: str, keys: Iterable[MemberKey]) -> TrustAnchor:
+    """Makes the anchor of a hub from its keys of uses ``feed`` and ``token``.
+
+    Retired ones are in it, for what they signed; revoked ones are not, and a tainted
+    one verifies only what it signed before.
+
+    Raises:
+        AnchorError: no feed key is left.
+        KeyMaterialError: a key does not decode.
+    """
+    held: dict[KeyUse, dict[str, Any]] = {KeyUse.FEED: {}, KeyUse.TOKEN: {}}
+    for key in keys:
+        if key.use in held and key.revoked_at is None:
+            held[key.use][key.key_id] = key.verification_key(issuer=hub)
+    return TrustAnchor(hub, held[KeyUse.FEED], held[KeyUse.TOKEN])
+
+
 def parse_anchor(data: bytes) -> TrustAnchor:
     """Reads a trust anchor file.
 
@@ -139,23 +175,38 @@ def parse_anchor(data: bytes) -> TrustAnchor:
     except jws.MalformedError as error:
         raise AnchorError(f"the anchor does not parse: {error}") from None
     except msgspec.ValidationError:
-        raise AnchorError("the anchor has exactly hub and keys, each key use and jwk") from None
+        raise AnchorError(
+            "the anchor has hub, keys and perhaps number, each key use, jwk and perhaps times"
+        ) from None
     if len(read.keys) > MAX_ANCHOR_KEYS:
         raise AnchorError(f"the anchor holds more than {MAX_ANCHOR_KEYS} keys")
     held: dict[HubKeyUse, dict[str, VerificationKey]] = {use: {} for use in HubKeyUse}
     for item in read.keys:
         try:
-            key = _bind(read.hub, item.jwk)
+            key = _bind(read.hub, item.jwk, item.not_before, item.not_after)
         except KeyMaterialError as error:
             raise AnchorError(f"a key of the anchor does not hold: {error}") from None
         if key.key_id in held[item.use]:
             raise AnchorError("a key stands twice; one key has one use")
         held[item.use][key.key_id] = key
-    return TrustAnchor(read.hub, held[HubKeyUse.FEED], held[HubKeyUse.TOKEN])
+    return TrustAnchor(read.hub, held[HubKeyUse.FEED], held[HubKeyUse.TOKEN], read.number)
 
 
-def _bind(hub: str, jwk: Mapping[str, Any]) -> VerificationKey:
-    return verification_key_from_jwk(jwk, issuer=hub, prefixes=(), not_before=_ALWAYS)
+def _bind(
+    hub: str, jwk: Mapping[str, Any], since: int = 0, until: int | None = None
+) -> VerificationKey:
+    return verification_key_from_jwk(
+        jwk,
+        issuer=hub,
+        prefixes=(),
+        not_before=from_seconds(since),
+        not_after=None if until is None else from_seconds(until),
+    )
+
+
+def _times(key: VerificationKey) -> dict[str, int]:
+    times = {"not_before": key.first_second} if key.first_second else {}
+    return times if key.not_after is None else times | {"not_after": key.end_second}
 
 
 def _get(keys: Mapping[str, VerificationKey], key_id: str) -> VerificationKey:

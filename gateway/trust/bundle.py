@@ -26,6 +26,7 @@ from gateway.codes.divisions import longest_prefix
 from gateway.trust.entries import Distrust, Notice, Rehearsal, Silence, StatusEntry, Superior
 from gateway.trust.errors import Missing, TrustLookupError
 from gateway.trust.feed import FeedKind
+from gateway.trust.hub_keys import HubKeySet
 from gateway.trust.keys import KeyUse
 from gateway.trust.members import MemberKind, MemberState
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from gateway.trust.live import LiveSet
     from gateway.trust.live_rules import Published
 
-_Extra = TypeVar("_Extra", Distrust, Notice, Rehearsal, Silence, StatusEntry, Superior)
+_Extra = TypeVar("_Extra", Distrust, Notice, Rehearsal, Silence, StatusEntry, Superior, HubKeySet)
 
 
 class TrustBundle:
@@ -107,6 +108,11 @@ class TrustBundle:
         """Returns the hub that this one stands below; None: below none."""
         found = self._all(Superior)
         return found[0] if found else None
+
+    def hub_keys(self) -> HubKeySet | None:
+        """Returns the newest set of the hub's own keys; None: those of the first anchor."""
+        found = self._all(HubKeySet)
+        return max(found, key=lambda keys: keys.number) if found else None
 
     def distrusts(self) -> tuple[Distrust, ...]:
         """Returns the distrusts in force, by id."""

@@ -14,9 +14,10 @@ import msgspec
 
 from gateway.attestation import base64url
 from gateway.trust import jws, names
-from gateway.trust.anchor import TrustAnchor
+from gateway.trust.anchor import TrustAnchor, anchor_of
 from gateway.trust.distrust import MAX_REASON_LENGTH, DistrustRule, parse_distrust_rule
 from gateway.trust.errors import StatementError
+from gateway.trust.hub_keys import HubKeySet
 from gateway.trust.keys import KeyUse, MemberKey, parse_member_key, parse_member_keys
 from gateway.trust.times import Seconds, from_seconds, to_seconds
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.attestation.keys import SigningKey
+    from gateway.trust.feed import FeedEntry
     from gateway.trust.kinds import FeedKind
 
 REHEARSAL_TYPE: Final = "hutong-rehearsal+jwt"
@@ -58,6 +60,13 @@ class LiveEntry:
     def place(self) -> tuple[FeedKind, str]:
         """What a later entry supersedes."""
         return self.kind, self.subject
+
+
+def live_entry(entry: FeedEntry) -> LiveEntry:
+    """Returns a verified entry without its parsed body."""
+    return LiveEntry(
+        entry.sequence, entry.digest, entry.token, entry.issued_at, entry.kind, entry.subject
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +156,9 @@ class Rehearsal:
 
     Attributes:
         entry: the hub's entry; its subject names the rehearsal.
-        issuer: URN of the region that rehearses.
+        issuer: URN of the region that rehearses, or of the hub itself.
         issued_at: when it signed the statement.
-        signed_by: the statement key by which it did.
+        signed_by: the statement key by which it did; empty: the hub, by its entry.
         key: the key to come.
         sample: compact JWS by that key, type ``hutong-rehearsal+jwt``.
     """
@@ -219,25 +228,8 @@ class Superior:
         return anchor_of(self.hub, self.keys)
 
 
-Extra = Distrust | StatusEntry | Silence | Rehearsal | Notice | Superior
+Extra = Distrust | StatusEntry | Silence | Rehearsal | Notice | Superior | HubKeySet
 """What an entry of a younger kind says; ``None`` stands for a kind not known here."""
-
-
-def anchor_of(hub: str, keys: Iterable[MemberKey]) -> TrustAnchor:
-    """Makes the anchor of a hub from its keys of uses ``feed`` and ``token``.
-
-    Retired ones are in it, for what they signed; revoked ones are not, and a tainted
-    one verifies only what it signed before.
-
-    Raises:
-        AnchorError: no feed key is left.
-        KeyMaterialError: a key does not decode.
-    """
-    held: dict[KeyUse, dict[str, Any]] = {KeyUse.FEED: {}, KeyUse.TOKEN: {}}
-    for key in keys:
-        if key.use in held and key.revoked_at is None:
-            held[key.use][key.key_id] = key.verification_key(issuer=hub)
-    return TrustAnchor(hub, held[KeyUse.FEED], held[KeyUse.TOKEN])
 
 
 def distrust_body(rule: DistrustRule, *, reason: str, decided_at: datetime) -> dict[str, Any]:
@@ -308,6 +300,34 @@ def check_sample(issuer: str, key: MemberKey, sample: str) -> None:
         raise StatementError("the sample is not one of this key") from None
     if claims.iss != issuer:
         raise StatementError("the sample is another member's")
+
+
+def hub_rehearsal_body(key: MemberKey, private: SigningKey, *, hub: str, now: datetime) -> Any:
+    """Returns the body of an entry of kind ``hub-rehearsal``; its subject is the key's id.
+
+    Args:
+        key: the key to come, of use ``feed`` or ``token``.
+        private: the same key.
+        hub: URN of the hub.
+        now: the moment of signing.
+    """
+    return {"hub": hub, **rehearsal_body(key, private, issuer=hub, now=now)}
+
+
+def parse_hub_rehearsal(entry: LiveEntry, body: dict[str, Any]) -> Rehearsal:
+    """Reads a body of kind ``hub-rehearsal``; whether the sample verifies, readers say.
+
+    Raises:
+        TrustError: it does not hold.
+    """
+    rest = dict(body)
+    hub = rest.pop("hub", None)
+    key, sample = parse_rehearsal(rest)
+    if not (isinstance(hub, str) and names.is_hub_urn(hub)) or entry.subject != key.key_id:
+        raise StatementError("a hub rehearses a key of its own under the key's id")
+    if key.use not in (KeyUse.FEED, KeyUse.TOKEN):
+        raise StatementError("a hub's own keys are of the uses feed and token")
+    return Rehearsal(entry, hub, entry.issued_at, "", key, sample)
 
 
 def parse_distrust(entry: LiveEntry, body: dict[str, Any]) -> Distrust:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         StatusEntry,
         Superior,
     )
+    from gateway.trust.hub_keys import HubKeySet
     from gateway.trust.live_rules import Published
 
 
@@ -135,6 +136,10 @@ class FederatedBundle(TrustBundle):
     def superior(self) -> Superior | None:
         """Returns the hub that the own one stands below; None: below none."""
         return self._own.superior()
+
+    def hub_keys(self) -> HubKeySet | None:
+        """Returns the newest set of the own hub's keys; None: those of the first anchor."""
+        return self._own.hub_keys()
 
     def distrusts(self) -> tuple[Distrust, ...]:
         """Returns the distrusts that hold for somebody, the own hub's first."""

@@ -27,7 +27,11 @@ kind            subject                          body
 ``rehearsal``   id of the rehearsal              ``{"statement": …}`` kind ``rehearsal``
 ``notice``      URN, ``#``, topic                ``{"topic": …, "at": …}`` and what it likes
 ``superior``    URN of the superior hub          ``{"hub": …, "keys": …}``
+``hub-keys``    the hub's URN, ``#``, number     :mod:`gateway.trust.hub_keys`
 ==============  ===============================  =========================================
+
+The younger ones (``silence``, ``hub-rehearsal``) are described where they are read,
+in ``entries``.
 
 Verifying here means: one token, its signature and its shape. What follows what is
 ``replica``'s to judge; signing is ``feed_log``'s.
@@ -268,6 +272,8 @@ def _verify(
         raise FeedError("a claim is missing, unknown or out of bounds") from None
     if claims.iss != anchor.hub:
         raise FeedError("issued in another hub's name", code=FeedFault.FEED_SIGNATURE)
+    if not key.first_second <= claims.iat < key.end_second:
+        raise FeedError("signed by a feed key outside of its time", code=FeedFault.FEED_SIGNATURE)
     if claims.iat >= key.believed_until_second:
         raise FeedError(
             "signed by a feed key that is tainted or revoked", code=FeedFault.FEED_SIGNATURE

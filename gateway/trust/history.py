@@ -22,6 +22,7 @@ from gateway.trust.feed import (
     entry_digest,
     verify_entry,
 )
+from gateway.trust.hub_keys import after_set
 from gateway.trust.kinds import looks_withdrawn
 from gateway.trust.live import LiveSet
 from gateway.trust.live_rules import check_not_older, check_not_older_status
@@ -85,9 +86,14 @@ def read_listed(
                 raise FeedError("the entries are not in order of their numbers")
             if entry.sequence == before.sequence + 1 and entry.previous != before.digest:
                 raise FeedError("an entry follows another history", code=FeedFault.FEED_FORK)
+            if entry.issued_at < before.issued_at:
+                raise FeedError("an entry is dated before an older one")
         read.append(entry)
     live = LiveSet()
     live.put_all(read)
+    if len(live.hub_keys()) > anchor.number:
+        raise FeedError("a set of the hub's keys is spelled so that it cannot be found")
+    after_set(anchor, live)
     if len(live) + len(live.tombstones) != len(read):
         raise FeedError("two entries have the same kind and subject")
     return live, read
@@ -120,6 +126,8 @@ def refuse_other_history(held: Held, live: LiveSet, read: Iterable[FeedEntry], f
     ]
     if (gone and held.sequence >= floor) or unlisted:
         raise FeedError("the snapshot leaves out what is in force", code=FeedFault.FEED_FORK)
+    if len(live.hub_keys()) < len(held.live.hub_keys()):
+        raise FeedError("the snapshot knows older keys", code=FeedFault.FEED_ROLLED_BACK)
     for place, before in held.live.published.items():
         after = live.published.get(place)
         if after is not None:

@@ -6,16 +6,17 @@ feed that is fetched then may lead further.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import TrustError
 from gateway.trust import names
+from gateway.trust.anchor import anchor_of
 from gateway.trust.authority import ALL_KINDS, MAX_ATTESTATION_SECONDS, MAX_PATH_LENGTH
-from gateway.trust.entries import anchor_of
 from gateway.trust.errors import Missing
 from gateway.trust.members import MemberState
+from gateway.trust.times import from_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.trust.authority import Authority
     from gateway.trust.bundle import TrustBundle
     from gateway.trust.keys import MemberKey
+
+_BEGINNING: Final = from_seconds(0)
 
 MAX_HUBS: Final = 1024
 """Feeds of one reader: every prefecture's hub, three times over."""
@@ -178,8 +181,13 @@ def _superior(bundle: TrustBundle) -> tuple[str, TrustAnchor | None] | None:
 def _anchor(hub: str, keys: Iterable[MemberKey]) -> TrustAnchor | None:
     # A key that is distrusted from any instant on verifies no feed: its entries say
     # themselves when they were made.
-    believed = [key for key in keys if key.tainted_from is None and key.revoked_at is None]
+    # Its feed is older than its membership, so that a key has no first moment here.
+    believed = [
+        replace(key, not_before=_BEGINNING)
+        for key in keys
+        if key.tainted_from is None and key.revoked_at is None
+    ]
     try:
-        return anchor_of(hub, believed)
+        return replace(anchor_of(hub, believed), is_bound=True)
     except TrustError:
         return None

@@ -44,6 +44,8 @@ class FeedKind(StrEnum):
     NOTICE = "notice"
     SUPERIOR = "superior"
     SILENCE = "silence"
+    HUB_KEYS = "hub-keys"
+    HUB_REHEARSAL = "hub-rehearsal"
 
     @property
     def is_known(self) -> bool:

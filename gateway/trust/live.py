@@ -11,7 +11,8 @@ must lead to the same set, so every rule is one about the set, not about the way
 * it is of a kind that the region may sign, and speaks only for the region's own
   prefixes, under its own subject;
 * it is not older than the one it supersedes;
-* a hub stands below one other hub at most.
+* a hub stands below one other hub at most;
+* its sets of its own keys are numbered without a gap, each is said once, and none goes.
 
 The third rule is also one for the hub: before it drops a key or narrows prefixes or
 kinds, it publishes what rests on them anew (promise 6: a key stays until nothing lives
@@ -22,7 +23,7 @@ the key signed stays in the set, and the bundle does not believe it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from gateway.attestation.status_change import verify_status_change
 from gateway.errors import TrustError
@@ -31,7 +32,9 @@ from gateway.trust.entries import (
     LiveEntry,
     Rehearsal,
     StatusEntry,
+    live_entry,
     parse_distrust,
+    parse_hub_rehearsal,
     parse_notice,
     parse_rehearsal,
     parse_silence,
@@ -39,6 +42,7 @@ from gateway.trust.entries import (
 )
 from gateway.trust.errors import FeedError, FeedFault, Missing, StatementError, TrustLookupError
 from gateway.trust.feed import MAX_LIVE_ENTRIES, FeedEntry, FeedKind
+from gateway.trust.hub_keys import HubKeySet, parse_hub_keys
 from gateway.trust.keys import KeyUse
 from gateway.trust.live_rules import (
     LiveAuthority,
@@ -110,6 +114,11 @@ class LiveSet:
         for entry, _ in self.extras.values():
             yield entry
 
+    def hub_keys(self) -> tuple[HubKeySet, ...]:
+        """Returns the hub's sets of its own keys, the newest last."""
+        found = [extra for _, extra in self.extras.values() if isinstance(extra, HubKeySet)]
+        return tuple(sorted(found, key=lambda keys: keys.number))
+
     def __len__(self) -> int:
         return len(self.authorities) + len(self.published) + len(self.extras)
 
@@ -156,14 +165,16 @@ class LiveSet:
             raise FeedError(f"the feed holds more than {MAX_LIVE_ENTRIES} live entries")
 
     def put_all(self, entries: Iterable[FeedEntry]) -> None:
-        """Takes the entries of a snapshot in, authorities first.
+        """Takes the entries of a snapshot in, authorities first, else by their numbers.
 
         What superseded an authority's record may be younger than its schemes.
 
         Raises:
             FeedError: as :meth:`put`.
         """
-        ordered = sorted(entries, key=lambda entry: entry.kind is not FeedKind.AUTHORITY)
+        ordered = sorted(
+            entries, key=lambda entry: (entry.kind is not FeedKind.AUTHORITY, entry.sequence)
+        )
         for entry in ordered:
             self.put(entry)
 
@@ -179,7 +190,9 @@ class LiveSet:
             self._put_extra(entry)
 
     def _bury(self, entry: FeedEntry) -> None:
-        live = _live(entry)
+        if entry.kind is FeedKind.HUB_KEYS:
+            raise StatementError("a set of the hub's keys is not withdrawn; the next one is said")
+        live = live_entry(entry)
         if entry.kind is FeedKind.AUTHORITY:
             if any(signed.issuer == entry.subject for signed in self._signed()):
                 raise StatementError("an authority does not go before what it signed")
@@ -205,7 +218,7 @@ class LiveSet:
         for signed in self._signed():
             if signed.issuer == authority.urn:
                 check_still_holds(signed, authority)
-        self.authorities[authority.urn] = LiveAuthority(_live(entry), authority)
+        self.authorities[authority.urn] = LiveAuthority(live_entry(entry), authority)
 
     def _release(self, urn: str) -> None:
         before = self.authorities.get(urn)
@@ -222,7 +235,7 @@ class LiveSet:
         if statement.subject != entry.subject:
             raise StatementError("the subject is not that of the statement")
         published = Published(
-            entry=_live(entry),
+            entry=live_entry(entry),
             authority=statement.issuer,
             signed_at=statement.issued_at,
             key_id=statement.key_id,
@@ -239,7 +252,7 @@ class LiveSet:
             _inner(entry), _AttestationKeys(self), now=entry.issued_at, uri=entry.subject
         )
         status = StatusEntry(
-            entry=_live(entry),
+            entry=live_entry(entry),
             issuer=change.issuer,
             key_id=change.key_id,
             issued_at=change.issued_at,
@@ -255,12 +268,16 @@ class LiveSet:
         self.extras[status.entry.place] = (status.entry, status)
 
     def _put_extra(self, entry: FeedEntry) -> None:
-        live = _live(entry)
+        live = live_entry(entry)
         extra: Extra | None = None
         if entry.kind is FeedKind.DISTRUST:
             extra = parse_distrust(live, entry.body)
         elif entry.kind is FeedKind.REHEARSAL:
             extra = self._rehearsal(entry)
+        elif entry.kind is FeedKind.HUB_REHEARSAL:
+            extra = parse_hub_rehearsal(live, entry.body)
+        elif entry.kind is FeedKind.HUB_KEYS:
+            extra = self._hub_keys(live, entry.body)
         elif entry.kind is FeedKind.NOTICE:
             extra = parse_notice(live, entry.body)
         elif entry.kind is FeedKind.SILENCE:
@@ -276,11 +293,23 @@ class LiveSet:
             )
         self.extras[live.place] = (live, extra)
 
+    def _hub_keys(self, live: LiveEntry, body: dict[str, Any]) -> HubKeySet:
+        keys, held = parse_hub_keys(live, body), self.hub_keys()
+        if held and held[0].hub != keys.hub:
+            raise StatementError("a hub says only its own keys")
+        if keys.number <= len(held):
+            raise FeedError(
+                "the set of keys is older than the one in force", code=FeedFault.FEED_ROLLED_BACK
+            )
+        if keys.number != len(held) + 1:
+            raise FeedError("sets of keys are missing before this one", code=FeedFault.FEED_GAP)
+        return keys
+
     def _rehearsal(self, entry: FeedEntry) -> Rehearsal:
         statement = self._verified(entry, StatementKind.REHEARSAL)
         key, sample = parse_rehearsal(statement.body)
         return Rehearsal(
-            entry=_live(entry),
+            entry=live_entry(entry),
             issuer=statement.issuer,
             issued_at=statement.issued_at,
             signed_by=statement.key_id,
@@ -312,7 +341,8 @@ class LiveSet:
         for published in self.published.values():
             yield signed_of(published)
         for _, extra in self.extras.values():
-            if isinstance(extra, StatusEntry | Rehearsal):
+            is_hub = isinstance(extra, Rehearsal) and not extra.signed_by
+            if isinstance(extra, StatusEntry | Rehearsal) and not is_hub:
                 yield signed_of(extra)
 
 
@@ -331,9 +361,3 @@ def _inner(entry: FeedEntry) -> str:
     if not isinstance(token, str) or len(entry.body) != 1:
         raise StatementError("the body is exactly one statement")
     return token
-
-
-def _live(entry: FeedEntry) -> LiveEntry:
-    return LiveEntry(
-        entry.sequence, entry.digest, entry.token, entry.issued_at, entry.kind, entry.subject
-    )

@@ -14,7 +14,9 @@ divisions were asked for, how many lines follow, and the digest over what is liv
 those divisions *once the pack is taken in*. With ``after`` zero the pack is whole; with
 another number it is a *delta*, which holds only on top of exactly that state.
 
-A reader checks every signature of every entry again, as from the feed. What the
+A pack always carries every set of the hub's own keys (``hub_keys``), so that whoever has
+any older trust anchor can read it. A reader checks every signature of every entry again,
+as from the feed. What the
 manifest adds is that nothing was left out: a pack without the entry that suspends a
 region would not add up to the digest. A pack never says less than was asked for because
 it had become too large: making it fails instead.
@@ -31,6 +33,7 @@ number has one entry, and a statement is never superseded by an older one.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from gateway.trust import jws
@@ -38,6 +41,7 @@ from gateway.trust.bundle import TrustBundle
 from gateway.trust.entries import StatusEntry, payload_of
 from gateway.trust.errors import FeedError, FeedFault, PackError
 from gateway.trust.feed import FeedKind, entries_digest, verify_entry
+from gateway.trust.hub_keys import after_set
 from gateway.trust.live import LiveSet
 from gateway.trust.live_rules import check_not_older, check_not_older_status
 from gateway.trust.pack_manifest import DEFAULT_PACK_BYTES as DEFAULT_PACK_BYTES
@@ -198,7 +202,7 @@ def load_pack(
         FeedError: FEED_ROLLED_BACK, FEED_GAP (a delta is missing in between),
             FEED_FORK, FEED_FROM_FUTURE, or what is wrong with an entry.
     """
-    manifest, tokens, bases = take_apart(anchor, data)
+    anchor, manifest, tokens, bases = take_apart(anchor, data)
     if manifest.issued_at > now + LEEWAY:
         raise FeedError("the pack is made ahead of the clock", code=FeedFault.FEED_FROM_FUTURE)
     _check_order(manifest, held)
@@ -213,8 +217,14 @@ def load_pack(
             standing[item.place] = verify_entry(item.token, anchor)
     for entry in sorted(read, key=lambda each: each.sequence):
         standing[entry.kind, entry.subject] = entry
+    in_order = sorted(standing.values(), key=lambda each: each.sequence)
+    if any(later.issued_at < entry.issued_at for entry, later in itertools.pairwise(in_order)):
+        raise FeedError("an entry is dated before an older one")
     live = LiveSet()
     live.put_all(chosen_of(standing.values(), manifest.prefixes))
+    after_set(anchor, live)
+    if held is not None and len(live.hub_keys()) < len(held.live_set.hub_keys()):
+        raise FeedError("the pack knows older keys", code=FeedFault.FEED_ROLLED_BACK)
     result = live.entries()
     digests = entries_digest(entry.digest for entry in result)
     if (len(result), digests) != (manifest.live, manifest.entries):
@@ -257,7 +267,8 @@ def _delta(
     sent: dict[int, str] = {
         entry.sequence: entry.token
         for entry in result
-        if entry.sequence > after or about_live(entry) in moved
+        # The sets of the hub's keys always: the manifest is judged by the newest of them.
+        if entry.sequence > after or about_live(entry) in moved or entry.kind is FeedKind.HUB_KEYS
     }
     for held in live.authorities.values():
         if held.entry.sequence > after and prefixes:

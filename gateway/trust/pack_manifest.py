@@ -10,6 +10,7 @@ import msgspec
 from gateway.trust import jws, names
 from gateway.trust.errors import FeedError, FeedFault, PackError, TrustLookupError
 from gateway.trust.feed import entry_digest
+from gateway.trust.hub_walk import walked
 from gateway.trust.times import Seconds, from_seconds
 
 if TYPE_CHECKING:
@@ -125,13 +126,13 @@ def read_manifest(anchor: TrustAnchor, data: bytes) -> PackManifest:
     Raises:
         PackError: not a pack, damaged, cut short, or another hub's.
     """
-    return take_apart(anchor, data)[0]
+    return take_apart(anchor, data)[1]
 
 
 def take_apart(
     anchor: TrustAnchor, data: bytes
-) -> tuple[PackManifest, list[str], dict[str, bytes]]:
-    """Splits a pack and verifies its manifest: what it says, the entries, the lists.
+) -> tuple[TrustAnchor, PackManifest, list[str], dict[str, bytes]]:
+    """Splits a pack and verifies its manifest: the keys, what it says, the entries, the lists.
 
     Raises:
         PackError: not a pack, damaged, or not what its manifest says.
@@ -144,8 +145,10 @@ def take_apart(
     end = data.find(b"\n", len(FORMAT_LINE), len(FORMAT_LINE) + MAX_PACK_MANIFEST_BYTES + 1)
     if end < 0:
         raise PackError("the pack has no manifest")
-    manifest = _verify_manifest(anchor, data[len(FORMAT_LINE) : end])
     body = data[end + 1 :]
+    # The sets of the hub's keys come first: the newest may have signed the manifest.
+    anchor = walked(anchor, (line.decode("ascii", "replace") for line in body.split(b"\n")))
+    manifest = _verify_manifest(anchor, data[len(FORMAT_LINE) : end])
     if len(body) != manifest.bytes:
         raise PackError("the pack is cut short, or something was added")
     lines = body.split(b"\n")
@@ -160,7 +163,7 @@ def take_apart(
         if len(line) != packed.bytes or _digest(line) != packed.digest:
             raise PackError("a status list is not the one of the manifest")
         bases[packed.digest] = line
-    return manifest, tokens, bases
+    return anchor, manifest, tokens, bases
 
 
 def _verify_manifest(anchor: TrustAnchor, line: bytes) -> PackManifest:
@@ -178,7 +181,8 @@ def _verify_manifest(anchor: TrustAnchor, line: bytes) -> PackManifest:
         ) from None
     except msgspec.ValidationError:
         raise PackError("a claim is missing, unknown or out of bounds") from None
-    if claims.iss != anchor.hub or claims.iat >= key.believed_until_second:
+    is_in_time = key.first_second <= claims.iat < key.end_second
+    if claims.iss != anchor.hub or not is_in_time or claims.iat >= key.believed_until_second:
         raise FeedError("not in this hub's name", code=FeedFault.FEED_SIGNATURE)
     if claims.after >= claims.seq and claims.after:
         raise PackError("a delta brings something newer")

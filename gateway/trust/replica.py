@@ -23,6 +23,11 @@ Invariants:
 * An ES256 signature has two spellings, and whoever passes an entry on can change one
   into the other. Until the hub names the newest entry by its digest, either is taken;
   then the replica holds the one that was named.
+* The anchor that was handed over is where it begins. Every set of the hub's own keys
+  (``hub_keys``) is verified under the one before it, in the chain as it comes and in a
+  snapshot before its manifest; ``anchor`` is the newest. A set once held stays held.
+* Time goes one way: an entry is not dated before the one it follows. So whoever finds
+  a feed key of the past can add nothing to what was signed since.
 * Snapshot and deltas add up: the live entries after either are the same, and so are
   their digests.
 * Nothing expires. ``age`` tells how long ago the hub last vouched for this state;
@@ -37,16 +42,14 @@ before tombstones, is read as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from gateway.trust import jws
 from gateway.trust.bundle import TrustBundle
 from gateway.trust.errors import FeedError, FeedFault
 from gateway.trust.feed import (
     MAX_TOMBSTONES,
-    ZERO_DIGEST,
     FeedEntry,
     FeedHead,
     FeedManifest,
@@ -62,9 +65,19 @@ from gateway.trust.history import (
     refuse_future,
     refuse_other_history,
 )
-from gateway.trust.live import LiveSet
+from gateway.trust.hub_keys import after_set
+from gateway.trust.hub_walk import walked
+from gateway.trust.kinds import FeedKind
 from gateway.trust.replica_file import MAX_REPLICA_BYTES as MAX_REPLICA_BYTES
 from gateway.trust.replica_file import read_file, read_mark, write_file
+from gateway.trust.replica_state import (
+    ReplicaState,
+    is_newer,
+    listed_state,
+    named_by,
+    newer,
+    spelled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,20 +85,7 @@ if TYPE_CHECKING:
 
     from gateway.trust.anchor import TrustAnchor
     from gateway.trust.entries import LiveEntry
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What the replica holds; replaced as a whole, never changed."""
-
-    sequence: int = 0
-    digest: str = ZERO_DIGEST
-    live: LiveSet = field(default_factory=LiveSet)
-    as_of: datetime | None = None
-    # The newest head or manifest, kept as evidence of `as_of` across a restart.
-    mark: FeedHead | FeedManifest | None = None
-    # Tombstones up to this number are not held any more, but for the newest entry.
-    floor: int = 0
+    from gateway.trust.live import LiveSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +107,13 @@ class FeedReplica:
     """A verified copy of one hub's feed."""
 
     def __init__(self, anchor: TrustAnchor) -> None:
-        self._anchor = anchor
-        self._state = _State()
+        self._state = ReplicaState(anchor)
         self._bundle: TrustBundle | None = None
 
     @property
     def anchor(self) -> TrustAnchor:
-        """The hub that this replica follows."""
-        return self._anchor
+        """The hub that this replica follows, with its keys as of the newest entry."""
+        return self._state.anchor
 
     @property
     def sequence(self) -> int:
@@ -204,7 +203,7 @@ class FeedReplica:
 
         A hub tries an entry on a copy before it makes the entry durable.
         """
-        other = FeedReplica(self._anchor)
+        other = FeedReplica(self._state.anchor)
         other._state = self._state
         other._bundle = self._bundle
         return other
@@ -218,27 +217,42 @@ class FeedReplica:
         Raises:
             FeedError: any of ``FeedFault``.
         """
-        entry = verify_entry(token, self._anchor)
-        refuse_future(entry.issued_at, now)
         state = self._state
+        entry = verify_entry(token, state.anchor)
+        refuse_future(entry.issued_at, now)
         if entry.sequence <= state.sequence:
             self._refuse_if_not_held(entry)
             return entry
         if entry.sequence > state.sequence + 1:
             raise FeedError("entries are missing before this one", code=FeedFault.FEED_GAP)
-        state = _spelled(state, entry.previous)
+        state = spelled(state, entry.previous)
         if entry.previous != state.digest:
             raise FeedError("the entry follows another history", code=FeedFault.FEED_FORK)
+        if state.newest_at is not None and entry.issued_at < state.newest_at:
+            raise FeedError("the entry is dated before the one it follows")
         live = state.live.copy()
         live.put(entry)
-        floor = state.floor
+        anchor, floor = state.anchor, state.floor
+        if entry.kind is FeedKind.HUB_KEYS:
+            anchor = after_set(anchor, live)
         if len(live.tombstones) > MAX_TOMBSTONES:
             # A reader needs none but the newest entry; a hub compacts before this.
             numbers = sorted(item.sequence for item in live.tombstones.values())
             floor = max(floor, numbers[len(numbers) // 2])
             live.forget(floor)
-        as_of = _newer(state.as_of, entry.issued_at)
-        self._take(_State(entry.sequence, entry.digest, live, as_of, state.mark, floor))
+        as_of = newer(state.as_of, entry.issued_at)
+        self._take(
+            ReplicaState(
+                anchor,
+                entry.sequence,
+                entry.digest,
+                entry.issued_at,
+                live,
+                as_of,
+                state.mark,
+                floor,
+            )
+        )
         return entry
 
     def apply_head(self, token: str, now: datetime) -> FeedHead:
@@ -247,14 +261,14 @@ class FeedReplica:
         Raises:
             FeedError: any of ``FeedFault``; FEED_GAP says that there are newer entries.
         """
-        head = verify_head(token, self._anchor)
-        refuse_future(head.issued_at, now)
         state = self._state
+        head = verify_head(token, state.anchor)
+        refuse_future(head.issued_at, now)
         if head.sequence < state.sequence:
             raise FeedError("the head is older than the state", code=FeedFault.FEED_ROLLED_BACK)
         if head.sequence > state.sequence:
             raise FeedError("entries are missing before this head", code=FeedFault.FEED_GAP)
-        state = _spelled(state, head.digest)
+        state = spelled(state, head.digest)
         if head.digest != state.digest:
             raise FeedError("the head is of another history", code=FeedFault.FEED_FORK)
         if state.as_of is None or head.issued_at > state.as_of:
@@ -273,27 +287,30 @@ class FeedReplica:
         Raises:
             FeedError: any of ``FeedFault``.
         """
-        fixed = verify_manifest(manifest, self._anchor)
-        refuse_future(fixed.issued_at, now)
         held = self._state
+        anchor = walked(held.anchor, entries)
+        fixed = verify_manifest(manifest, anchor)
+        refuse_future(fixed.issued_at, now)
         if fixed.sequence < held.sequence:
             raise FeedError("the snapshot is older than the state", code=FeedFault.FEED_ROLLED_BACK)
         if fixed.floor > fixed.sequence:
             raise FeedError("the floor of the manifest lies above its newest entry")
         # Hashing is cheap and signatures are not: the list first.
         refuse_another_list(fixed, entries)
-        live, read = read_listed(self._anchor, entries, now)
+        live, read = read_listed(anchor, entries, now)
         if (fixed.sequence, fixed.digest) != end_of(read):
             raise FeedError("the newest entry is not the one of the manifest")
-        held = _spelled(held, _named_by(read, held.sequence))
+        held = spelled(held, named_by(read, held.sequence))
         refuse_other_history(held, live, read, fixed.floor)
         self._take(
-            _State(
+            ReplicaState(
+                anchor,
                 fixed.sequence,
                 fixed.digest,
+                read[-1].issued_at if read else None,
                 live,
-                _newer(held.as_of, fixed.issued_at),
-                held.mark if _is_newer(held.mark, fixed) else fixed,
+                newer(held.as_of, fixed.issued_at),
+                held.mark if is_newer(held.mark, fixed) else fixed,
                 fixed.floor,
             )
         )
@@ -313,18 +330,35 @@ class FeedReplica:
                 a damaged one, and any other of ``FeedFault`` for what is in it.
         """
         floor, mark_line, tokens = read_file(data)
-        replica = cls(anchor)
-        live, read = read_listed(anchor, tokens, now)
-        sequence, digest = end_of(read)
-        mark = read_mark(anchor, mark_line, now)
-        as_of = max((entry.issued_at for entry in read), default=None)
+        state, read = listed_state(anchor, tokens, now, floor)
+        mark = read_mark(state.anchor, mark_line, now)
         if mark is not None:
             refuse_foreign_mark(mark, read, floor)
-            as_of = _newer(as_of, mark.issued_at)
-        replica._state = _State(sequence, digest, live, as_of, mark, min(floor, sequence))
+            state = replace(state, as_of=newer(state.as_of, mark.issued_at), mark=mark)
+        replica = cls(anchor)
+        replica._state = state
         return replica
 
-    def _take(self, state: _State) -> None:
+    @classmethod
+    def from_listed(
+        cls, anchor: TrustAnchor, tokens: Sequence[str], now: datetime, floor: int
+    ) -> FeedReplica:
+        """Makes a replica of what the hub itself keeps: entries without a mark.
+
+        Args:
+            anchor: any of the hub's, from before the newest entry or not.
+            tokens: the live entries and the tombstones above the floor, in order.
+            now: the moment of loading.
+            floor: tombstones up to it are not among them.
+
+        Raises:
+            FeedError: any of ``FeedFault``.
+        """
+        replica = cls(anchor)
+        replica._state = listed_state(anchor, tokens, now, floor)[0]
+        return replica
+
+    def _take(self, state: ReplicaState) -> None:
         self._state = state
         self._bundle = None
 
@@ -332,42 +366,10 @@ class FeedReplica:
         """Judges an entry whose number is not above the replica's own."""
         state = self._state
         if entry.sequence == state.sequence:
-            if _spelled(state, entry.digest).digest != entry.digest:
+            if spelled(state, entry.digest).digest != entry.digest:
                 raise FeedError("a second entry for one number", code=FeedFault.FEED_FORK)
             return
         for live in (*state.live, *state.live.tombstones.values()):
             if live.sequence == entry.sequence and live.digest != entry.digest:
                 raise FeedError("a second entry for one number", code=FeedFault.FEED_FORK)
         raise FeedError("the entry is older than the state", code=FeedFault.FEED_ROLLED_BACK)
-
-
-def _newer(held: datetime | None, other: datetime) -> datetime:
-    return other if held is None else max(held, other)
-
-
-def _is_newer(held: FeedHead | FeedManifest | None, other: FeedManifest) -> bool:
-    return held is not None and held.issued_at > other.issued_at
-
-
-def _named_by(read: Sequence[FeedEntry], sequence: int) -> str:
-    """Returns the digest by which a snapshot names the entry of this number, if it does."""
-    for entry in read:
-        if entry.sequence == sequence:
-            return entry.digest
-        if entry.sequence == sequence + 1:
-            return entry.previous
-    return ""
-
-
-def _spelled(state: _State, digest: str) -> _State:
-    """Returns the state with the newest entry in the spelling that has this digest, if any."""
-    if digest == state.digest:
-        return state
-    held = (*state.live, *state.live.tombstones.values())
-    newest = next((entry for entry in held if entry.sequence == state.sequence), None)
-    twin = None if newest is None else jws.twin(newest.token)
-    if newest is None or twin is None or jws.digest(twin) != digest:
-        return state
-    live = state.live.copy()
-    live.respell(newest, replace(newest, token=twin, digest=digest))
-    return replace(state, live=live, digest=digest)

@@ -9,9 +9,9 @@ import pytest
 from gateway.attestation import base64url
 from gateway.attestation.keys import generate_signing_key
 from gateway.trust import feed, jws
+from gateway.trust.anchor import anchor_of
 from gateway.trust.authority import MemberKind, MemberState
 from gateway.trust.entries import (
-    anchor_of,
     notice_body,
     rehearsal_body,
     superior_body,
