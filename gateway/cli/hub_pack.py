@@ -23,11 +23,20 @@ _FIXES = {
     "PEER_UNREACHABLE": "is the hub running? hutong hub run",
     "TOKEN_ENDPOINT_UNREACHABLE": "is the hub running? hutong hub run",
     "PACK_TOO_LARGE": "raise --max-bytes, name fewer divisions, or leave lists out: --no-status",
-    "WRONG_STATE": "make a whole pack: without --after",
-    "SEQUENCE_AHEAD": "make a whole pack: without --after. Is this the hub of the last pack?",
+    "PACK_EMPTY": "the checkpoint has it all; make one when something has changed, or a whole pack "
+    "(without --after) so that it is known to be fresh",
+    "PACK_BASE_TOO_OLD": "make a whole pack: without --after",
+    "SEQUENCE_AHEAD": "the checkpoint knows more than this hub: is it the hub of its last pack, "
+    "or was an older store restored here?",
     "UNKNOWN_REGION": "see which divisions are connected: hutong hub members",
 }
-_REFUSALS = {"PACK_TOO_LARGE", "WRONG_STATE", "SEQUENCE_AHEAD", "UNKNOWN_REGION"}
+_REFUSALS = {
+    "PACK_TOO_LARGE",
+    "PACK_EMPTY",
+    "PACK_BASE_TOO_OLD",
+    "SEQUENCE_AHEAD",
+    "UNKNOWN_REGION",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ FIXES: Final = {
     "TOKEN_REFUSED": "is the region active (hutong region enrol), and are the keys those it holds?",
     "FEED_SIGNATURE": "is --hub the right hub? If so, obtain anchor.json from its operator again, "
     "and never from the hub",
-    "LEAD_TIME_TOO_SHORT": "name a longer --in: every checkpoint must have read the next key first",
+    "LEAD_TIME_TOO_SHORT": "name a longer --in: more than the hub's lead time, a minute with its "
+    "default settings",
     "NOT_FOUND": "see the ids of the keys: hutong region status",
     "WRONG_STATE": "see where the keys stand: hutong region status",
 }

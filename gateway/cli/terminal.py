@@ -107,6 +107,11 @@ _WORDS: Final = {
     "WRONG_STATE": "it does not stand where this could be done",
     "SCHEME_INVALID": "the scheme does not load at the other side",
     "POLICY_INVALID": "the policy does not load at the other side",
+    "LEAD_TIME_TOO_SHORT": "the key would be used before every checkpoint can have seen it",
+    "SEQUENCE_AHEAD": "the hub's feed has not come to this number yet",
+    "PACK_EMPTY": "nothing has happened since this number",
+    "PACK_BASE_TOO_OLD": "what came after this number is no longer kept at the hub",
+    "PACK_TOO_LARGE": "the pack would be larger than was allowed",
     "INTERNAL": "the other side failed",
 }
 """What a reason of the wire means, where the peer sent no words of its own."""

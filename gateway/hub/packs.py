@@ -60,8 +60,9 @@ class PackMaker:
             with_lists: whether base status lists are taken in.
 
         Raises:
-            RegistryError: SEQUENCE_AHEAD; WRONG_STATE: what came after that number is no
-                longer kept, or nothing did; UNKNOWN_REGION; PACK_TOO_LARGE.
+            RegistryError: SEQUENCE_AHEAD; PACK_EMPTY: nothing came after that number;
+                PACK_BASE_TOO_OLD: what did is no longer kept; UNKNOWN_REGION;
+                PACK_TOO_LARGE.
             PackError: malformed prefixes.
             StoreError: the lists cannot be read.
         """
@@ -69,11 +70,11 @@ class PackMaker:
         if after > feed.sequence:
             raise RegistryError("the feed has no such sequence number", code="SEQUENCE_AHEAD")
         if after and after == feed.sequence:
-            raise RegistryError("nothing has happened since that number", code="WRONG_STATE")
+            raise RegistryError("nothing has happened since that number", code="PACK_EMPTY")
         if after and after < feed.floor:
             raise RegistryError(
                 "what came after that number is no longer kept: make a whole pack",
-                code="WRONG_STATE",
+                code="PACK_BASE_TOO_OLD",
             )
         live = feed.live
         if wanted and not any(entry.kind is FeedKind.AUTHORITY for entry in select(live, wanted)):

@@ -251,6 +251,11 @@ _EXCHANGE: Final = {
     "SEQUENCE_AHEAD": ("请求的序号尚未产生。", "The sequence number lies ahead of the feed."),
     "HUB_UNKNOWN": ("此处不提供该枢纽的名录。", "No feed of that hub is served here."),
     "PACK_TOO_LARGE": ("离线包超出所定大小。", "The pack would exceed the size asked for."),
+    "PACK_EMPTY": ("该序号之后没有任何变化。", "Nothing has happened since that number."),
+    "PACK_BASE_TOO_OLD": (
+        "该序号之后的内容已不再保留，请制作完整离线包。",
+        "What came after that number is no longer kept; a whole pack can be made.",
+    ),
     "LEAD_TIME_TOO_SHORT": (
         "密钥启用过早，各检查点尚未收到。",
         "The key would be used before checkpoints can have received it.",

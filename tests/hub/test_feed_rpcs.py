@@ -195,7 +195,7 @@ async def test_packs_over_the_wire_and_by_the_command(world: HubWorld, tmp_path:
         assert load_pack(anchor, delta, now(), held).sequence == 3
         assert await refused(prefixes=["33"], max_bytes=len(whole) - 100) == "PACK_TOO_LARGE"
         assert await refused(after_sequence=9) == "SEQUENCE_AHEAD"
-        assert await refused(after_sequence=3) == "WRONG_STATE"
+        assert await refused(after_sequence=3) == "PACK_EMPTY"
         assert await refused(prefixes=["65"]) == "UNKNOWN_REGION"
         profile = load_operator_profile(world.directory / OPERATOR_FILE).model_copy(
             update={

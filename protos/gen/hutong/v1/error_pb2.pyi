@@ -120,6 +120,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no feed of that hub is served here."""
     ERROR_REASON_PACK_TOO_LARGE: _ErrorReason.ValueType  # 62
     """INVALID_ARGUMENT: the pack would be larger than asked for; nothing is left out to fit."""
+    ERROR_REASON_PACK_EMPTY: _ErrorReason.ValueType  # 63
+    """FAILED_PRECONDITION: nothing has happened since the number that the delta is to continue."""
+    ERROR_REASON_PACK_BASE_TOO_OLD: _ErrorReason.ValueType  # 64
+    """FAILED_PRECONDITION: what came after the number that the delta is to continue is no longer
+    kept; a whole pack can be made.
+    """
     ERROR_REASON_LEAD_TIME_TOO_SHORT: _ErrorReason.ValueType  # 65
     """INVALID_ARGUMENT: a key would be used before readers can have seen it."""
     ERROR_REASON_DISTRUST_INVALID: _ErrorReason.ValueType  # 66
@@ -226,6 +232,12 @@ ERROR_REASON_HUB_UNKNOWN: ErrorReason.ValueType  # 61
 """NOT_FOUND: no feed of that hub is served here."""
 ERROR_REASON_PACK_TOO_LARGE: ErrorReason.ValueType  # 62
 """INVALID_ARGUMENT: the pack would be larger than asked for; nothing is left out to fit."""
+ERROR_REASON_PACK_EMPTY: ErrorReason.ValueType  # 63
+"""FAILED_PRECONDITION: nothing has happened since the number that the delta is to continue."""
+ERROR_REASON_PACK_BASE_TOO_OLD: ErrorReason.ValueType  # 64
+"""FAILED_PRECONDITION: what came after the number that the delta is to continue is no longer
+kept; a whole pack can be made.
+"""
 ERROR_REASON_LEAD_TIME_TOO_SHORT: ErrorReason.ValueType  # 65
 """INVALID_ARGUMENT: a key would be used before readers can have seen it."""
 ERROR_REASON_DISTRUST_INVALID: ErrorReason.ValueType  # 66

@@ -300,7 +300,7 @@ class RegistryServiceServicer(object):
         """MakePack makes an air-gapped pack. Scope `registry.read`.
 
         Errors: INVALID_ARGUMENT (PACK_TOO_LARGE), OUT_OF_RANGE (SEQUENCE_AHEAD),
-        NOT_FOUND (UNKNOWN_REGION).
+        FAILED_PRECONDITION (PACK_EMPTY, PACK_BASE_TOO_OLD), NOT_FOUND (UNKNOWN_REGION).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -117,7 +117,7 @@ class RegistryServiceStub:
     """MakePack makes an air-gapped pack. Scope `registry.read`.
 
     Errors: INVALID_ARGUMENT (PACK_TOO_LARGE), OUT_OF_RANGE (SEQUENCE_AHEAD),
-    NOT_FOUND (UNKNOWN_REGION).
+    FAILED_PRECONDITION (PACK_EMPTY, PACK_BASE_TOO_OLD), NOT_FOUND (UNKNOWN_REGION).
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -331,7 +331,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """MakePack makes an air-gapped pack. Scope `registry.read`.
 
         Errors: INVALID_ARGUMENT (PACK_TOO_LARGE), OUT_OF_RANGE (SEQUENCE_AHEAD),
-        NOT_FOUND (UNKNOWN_REGION).
+        FAILED_PRECONDITION (PACK_EMPTY, PACK_BASE_TOO_OLD), NOT_FOUND (UNKNOWN_REGION).
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _aio.Server) -> None: ...
