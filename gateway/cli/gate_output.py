@@ -130,6 +130,9 @@ def print_status(known: dict[str, Any], *, as_json: bool) -> None:
         for authority in known["authorities"]:
             region = place(authority["urn"].rpartition(":")[2])
             table.add_row("region", f"{region}: {authority['state']}")
+        for silent in known["silent"]:
+            region = place(silent["urn"].rpartition(":")[2])
+            table.add_row("not heard", f"[yellow]{region}: since {silent['since']}[/yellow]")
     console.print(table)
 
 

@@ -145,6 +145,9 @@ def render(result: Result, console: Console, *, shown: Document | None = None) -
         facts.add_row(
             "warning 提醒", Text.assemble((warning.code, "yellow"), f"\n{warning.zh}\n{warning.en}")
         )
+    if result.silent_since is not None:
+        since = result.silent_since.isoformat(timespec="seconds")
+        facts.add_row("issuer not heard since 签发地失联自", since)
     if result.sighting == "unreported":
         told = "not asked about; told to the hub later 未能查询，联网后补报"
         facts.add_row("shown elsewhere 他处出示", told)

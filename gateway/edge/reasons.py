@@ -49,6 +49,14 @@ SUBJECT_WITHHELD: Final = Reason(
 )
 """Catalogues are held here, and the pseudonym by which they know a person is withheld."""
 
+ISSUER_NOT_HEARD: Final = Reason(
+    "ISSUER_NOT_HEARD",
+    "签发地与其互认网关的线路中断，其后的撤销无从得知；这不代表健康状态异常。",
+    "The issuer's own hub does not hear it, so later revocations are not known; this says "
+    "nothing about health.",
+)
+"""The feed says that what the issuer revokes does not arrive."""
+
 _WORDS: Final = {
     reason.code: reason
     for reason in (

@@ -31,6 +31,8 @@ class Result:
         beside: what came of a travel card shown beside the code; None: none was.
         sighting: whether the hub was told of a carried attestation; None: the policy
             does not mind repeats, nothing was carried, or nobody waited to hear.
+        silent_since: up to when the issuer's hub has heard what it revokes, where it does
+            not hear it now and the attestation names a status list; None otherwise.
     """
 
     decision: Decision
@@ -43,6 +45,7 @@ class Result:
     instead_of: str | None = None
     beside: Evidence | None = field(default=None, repr=False)
     sighting: Literal["reported", "unreported"] | None = None
+    silent_since: datetime | None = None
 
     @property
     def is_admitted(self) -> bool:
@@ -71,6 +74,11 @@ class Result:
             "beside": _beside_to_json(self.beside),
             **self.decision.to_json(),
             "sighting": self.sighting,
+            "silent_since": (
+                None
+                if self.silent_since is None
+                else self.silent_since.isoformat(timespec="seconds")
+            ),
             "decided_at": self.decided_at.isoformat(timespec="seconds"),
             "milliseconds": round(self.milliseconds, 1),
         }

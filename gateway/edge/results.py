@@ -70,6 +70,7 @@ class ResultRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     milliseconds: float
     status_seconds: int | None = None
     warnings: list[str] = []
+    silent_since: str | None = None
 
     @property
     def is_answered(self) -> bool:
@@ -90,7 +91,10 @@ _MAY_BE_EMPTY: Final = (
     "policy_seconds",
     "source_seconds",
     "status_seconds",
+    "silent_since",
 )
+_FIRST_COLUMNS: Final = COLUMNS.index("status_seconds")
+"""Every release wrote these; those behind them came one after the other."""
 
 
 def result_row(row: ManifestRow, result: Result) -> ResultRow:
@@ -113,6 +117,11 @@ def result_row(row: ManifestRow, result: Result) -> ResultRow:
         milliseconds=round(result.milliseconds, 1),
         status_seconds=decision.ages.status_seconds,
         warnings=[warning.code for warning in decision.warnings],
+        silent_since=(
+            None
+            if result.silent_since is None
+            else result.silent_since.isoformat(timespec="seconds")
+        ),
     )
 
 
@@ -240,14 +249,15 @@ def _parse_jsonl(text: str) -> list[ResultRow]:
 
 def _parse_csv(text: str) -> list[ResultRow]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    if tuple(next(reader, ())) != COLUMNS:
+    header = tuple(next(reader, ()))
+    if len(header) < _FIRST_COLUMNS or header != COLUMNS[: len(header)]:
         raise ValueError("another header")
     rows = []
     for fields in reader:
-        members: dict[str, Any] = dict(zip(COLUMNS, fields, strict=True))
-        members["reasons"] = members["reasons"].split()
-        members["warnings"] = members["warnings"].split()
+        members: dict[str, Any] = dict(zip(header, fields, strict=True))
+        for name in ("reasons", "warnings"):
+            members[name] = members.get(name, "").split()
         for name in _MAY_BE_EMPTY:
-            members[name] = members[name] or None
+            members[name] = members.get(name) or None
         rows.append(msgspec.convert(members, ResultRow, strict=False))
     return rows

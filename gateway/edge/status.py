@@ -35,6 +35,19 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class SilentRegion:
+    """A region that its hub does not hear.
+
+    Attributes:
+        urn: its name.
+        since: up to when what it revokes has arrived.
+    """
+
+    urn: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class HubStatus:
     """Another hub whose feed comes through the own one.
 
@@ -85,6 +98,7 @@ class Status:
         unreported: admissions that the hub was not told.
         conflicts: admissions that another checkpoint's showing contradicts.
         hubs: other hubs whose feeds are followed through the own one.
+        silent: regions that their hubs do not hear.
     """
 
     urn: str
@@ -103,6 +117,7 @@ class Status:
     unreported: int = 0
     conflicts: int = 0
     hubs: tuple[HubStatus, ...] = ()
+    silent: tuple[SilentRegion, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -123,6 +138,10 @@ class Status:
             "unreported": self.unreported,
             "conflicts": self.conflicts,
             "hubs": [{"urn": hub.urn, "trust_seconds": hub.trust_seconds} for hub in self.hubs],
+            "silent": [
+                {"urn": region.urn, "since": region.since.isoformat(timespec="seconds")}
+                for region in self.silent
+            ],
         }
 
 
@@ -174,4 +193,8 @@ def status_of(
         unreported=unreported,
         conflicts=conflicts,
         hubs=hubs,
+        silent=tuple(
+            SilentRegion(silence.urn, silence.since)
+            for silence in (() if view is None else view.bundle.silences())
+        ),
     )

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from gateway.attestation.verifying import MAX_LEEWAY_SECONDS
 from gateway.edge.listed import listed_since
-from gateway.edge.reasons import CARD_NOT_CHECKED, SEEN_BEFORE, with_own_words
+from gateway.edge.reasons import CARD_NOT_CHECKED, ISSUER_NOT_HEARD, SEEN_BEFORE, with_own_words
 from gateway.edge.record import DecisionRecord
 from gateway.edge.result import Result
 from gateway.recognition import (
@@ -122,7 +122,10 @@ class Weigher:
         now = self._clock()
         card, evidence = held.card, held.evidence
         itinerary = card.itinerary if isinstance(card, OutcomeEvidence) else None
-        decision = self._decide(held, now, itinerary, elsewhere_seconds)
+        silent_since = self._silent_since(held)
+        decision = self._decide(held, now, itinerary, elsewhere_seconds, silent_since)
+        if silent_since is not None:
+            decision = structs.replace(decision, warnings=(*decision.warnings, ISSUER_NOT_HEARD))
         if card is not None and itinerary is None and decision.verdict.admits:
             decision = _referred(decision, CARD_NOT_CHECKED)
         if decision.verdict.admits and isinstance(evidence, VerifiedEvidence):
@@ -138,6 +141,7 @@ class Weigher:
             now,
             milliseconds,
             beside=card,
+            silent_since=silent_since,
         )
 
     def settle(self, held: Held, result: Result) -> Result:
@@ -168,23 +172,38 @@ class Weigher:
             return "RECORD_UNAVAILABLE"
         return None if is_first else SEEN_BEFORE
 
+    def _silent_since(self, held: Held) -> datetime | None:
+        """Since when the issuer's hub has not heard what it revokes; None: it hears it.
+
+        What names no list cannot be revoked, so nothing of it is held back by silence.
+        """
+        evidence = held.evidence
+        if held.status_seconds is None or not isinstance(evidence, VerifiedEvidence):
+            return None
+        silence = self._view().bundle.silence(evidence.attestation.issuer)
+        return None if silence is None else silence.since
+
     def _decide(
         self,
         held: Held,
         now: datetime,
         itinerary: Itinerary | None,
         elsewhere_seconds: int | None,
+        silent_since: datetime | None,
     ) -> Decision:
         own_seconds = self._trust_age_seconds(now)
         trust_seconds = self._view().trust_seconds(now, held.origin, own_seconds)
+        status_seconds = held.status_seconds
+        if status_seconds is not None and silent_since is not None:
+            status_seconds = max(status_seconds, int((now - silent_since).total_seconds()))
         # A head of the own hub's feed confirms everything in it, the policy included.
         ages = Ages(
             trust_seconds=trust_seconds,
             policy_seconds=own_seconds,
             status_seconds=(
                 None
-                if held.status_seconds is None or trust_seconds is None
-                else max(held.status_seconds, trust_seconds)
+                if status_seconds is None or trust_seconds is None
+                else max(status_seconds, trust_seconds)
             ),
         )
         policy = self._view().policy

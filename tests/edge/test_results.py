@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from gateway.edge.errors import ManifestError
 from gateway.edge.results import COLUMNS, UNANSWERED, ResultRow, ResultsFile, parse_results
@@ -128,3 +129,17 @@ def test_any_bytes_are_results_or_a_mismatch(data: bytes, ending: Literal["csv",
         said = "RESULTS_MISMATCH"
     assert found == ()
     assert said == "RESULTS_MISMATCH"
+
+
+@pytest.mark.parametrize("held", ["milliseconds", "status_seconds", "warnings"])
+def test_what_an_older_release_wrote_is_taken_up(tmp_path: Path, held: str) -> None:
+    names = COLUMNS[: COLUMNS.index(held) + 1]
+    values = {**asdict(ROW), "reasons": "LEVEL_GREEN", "warnings": "", "days": ""}
+    text = [",".join(names), ",".join(str(values[name] or "") for name in names), ""]
+    path = tmp_path / "results.csv"
+    path.write_text("\n".join(text))
+    with ResultsFile(path) as file:
+        assert file.resume(["a"]) == (ROW,)
+    # From here on it is one of this release.
+    assert path.read_text().startswith(",".join(COLUMNS) + "\n")
+    assert parse_results(path.read_bytes(), "csv") == (ROW,)

@@ -20,14 +20,14 @@ from gateway.attestation.status_tokens import token_digest
 from gateway.edge.list_fetcher import ListFetcher
 from gateway.edge.revocation import StatusFolder
 from gateway.errors import HutongError
-from gateway.recognition import Verdict
-from gateway.trust import KeyUse
-from gateway.trust.feed import FeedKind
+from gateway.recognition import Verdict, shipped_policy
+from gateway.trust import FeedKind, KeyUse, silence_body, withdrawal_change
 from gateway.wire.channel import unsafe_open_insecure_channel
-from tests.edge.world import HANGZHOU, World, edge_world, hangzhou_qr
+from tests.edge.world import GUANGZHOU, HANGZHOU, World, edge_world, hangzhou_qr
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
     from pathlib import Path
 
     from gateway.edge.result import Result
@@ -170,6 +170,99 @@ async def test_an_old_word_on_the_list_warns_then_refers_then_refuses(tmp_path: 
             warned = [warning.code for warning in result.decision.warnings]
             assert ("STATUS_AGEING" in warned) is (code is None)
             assert code is None or code in codes(result)
+
+
+def vouch(world: World) -> None:
+    """The hub goes on vouching for the feed, as of now."""
+    world.store._replica.apply_head(world.federation.head(now=world.clock()), world.clock())
+
+
+def fall_silent(world: World, since: datetime) -> None:
+    world.federation.now = world.clock()
+    world.federation.append(FeedKind.SILENCE, f"urn:hutong:region:{HANGZHOU}", silence_body(since))
+    world.give_trust()
+
+
+def apply_policy(world: World, status: dict[str, int] | None) -> None:
+    """The destination's own policy, with other steps for the age of a status."""
+    document = shipped_policy(GUANGZHOU).to_document()
+    document["freshness"] = {} if status is None else {"status": status}
+    if status is None:
+        del document["freshness"]
+    world.federation.publish_policy(GUANGZHOU, document)
+    world.give_trust()
+
+
+@pytest.mark.parametrize(
+    ("steps", "hours", "verdict", "told"),
+    [
+        ({"warn_hours": 1, "refer_hours": 12}, 0.1, Verdict.ADMIT, {"ISSUER_NOT_HEARD"}),
+        (
+            {"warn_hours": 1, "refer_hours": 12},
+            2,
+            Verdict.ADMIT,
+            {"ISSUER_NOT_HEARD", "STATUS_AGEING"},
+        ),
+        ({"refer_hours": 1}, 2, Verdict.REFER, {"STATUS_TOO_OLD"}),
+        ({"refer_hours": 1, "refuse_hours": 2}, 3, Verdict.REFUSE, {"STATUS_BEYOND_USE"}),
+        # Without steps of its own the limit of trust refers, which is a day.
+        (None, 23, Verdict.ADMIT, {"ISSUER_NOT_HEARD"}),
+        (None, 25, Verdict.REFER, {"STATUS_TOO_OLD"}),
+    ],
+)
+async def test_a_region_that_its_hub_does_not_hear_is_as_old_as_its_silence(
+    tmp_path: Path, steps: dict[str, int] | None, hours: float, verdict: Verdict, told: set[str]
+) -> None:
+    async with edge_world(tmp_path) as world:
+        issuer = Issuer(world)
+        issuer.say()
+        issuer.keep()
+        apply_policy(world, steps)
+        since = world.clock().replace(microsecond=0)
+        world.clock.now += timedelta(hours=hours)
+        vouch(world)
+        heard = world.pipeline.verify_offline(world.hub.carried())
+        fall_silent(world, since)
+        result = world.pipeline.verify_offline(world.hub.carried())
+        assert result.decision.verdict is verdict, codes(result)
+        reasons = result.decision.reasons + result.decision.warnings
+        assert told <= {reason.code for reason in reasons}
+        assert result.decision.ages.status_seconds == round(hours * 3600)
+        assert result.decision.ages.trust_seconds == 0
+        assert result.silent_since == since
+        assert result.to_json()["silent_since"] == since.isoformat()
+        # One that its hub hears is as fresh as the hub's word, and admitted.
+        assert heard.silent_since is None
+        # Heard again: nothing is left of it.
+        world.federation.append(
+            *withdrawal_change(FeedKind.SILENCE, f"urn:hutong:region:{HANGZHOU}", "heard again")
+        )
+        world.give_trust()
+        again = world.pipeline.verify_offline(world.hub.carried())
+        assert (again.silent_since, again.is_admitted) == (None, heard.is_admitted)
+
+
+async def test_silence_is_about_revocations_and_nothing_else(tmp_path: Path) -> None:
+    async with edge_world(tmp_path) as world:
+        issuer = Issuer(world)
+        issuer.say(17)
+        issuer.keep()
+        revoked = world.hub.carried()
+        fall_silent(world, world.clock() - timedelta(days=3))
+        # What was said before is obeyed as ever.
+        result = world.pipeline.verify_offline(revoked)
+        assert result.decision.verdict is Verdict.REFUSE
+        assert "ATTESTATION_REVOKED" in codes(result)
+        assert result.silent_since is None
+        # What names no list could not be revoked on a day when its region is heard either.
+        world.hub.change_attestation = lambda one: one
+        unlisted = world.pipeline.verify_offline(world.hub.carried())
+        assert unlisted.is_admitted, codes(unlisted)
+        assert (unlisted.silent_since, unlisted.decision.warnings) == (None, ())
+        # An answer that comes at all is the region's own word of this moment.
+        online = await world.pipeline.ask(hangzhou_qr(), origin=None, timeout_seconds=30)
+        assert online.is_admitted, codes(online)
+        assert online.silent_since is None
 
 
 @pytest.mark.parametrize("skew", [timedelta(hours=-3), timedelta(hours=3)])
