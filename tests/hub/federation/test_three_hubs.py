@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -22,6 +23,7 @@ from gateway.codes import DocumentType, parse_document
 from gateway.edge import Checkpoint
 from gateway.errors import HutongError
 from gateway.hub.errors import RegistryError
+from gateway.hub.silence import SILENT_SECONDS
 from gateway.hub.superior import hub_identity, load_superior
 from gateway.recognition import Verdict
 from gateway.trust import KeyUse, StatementKind, sign_statement, signing_member_key
@@ -201,6 +203,42 @@ async def test_who_turns_red_in_hangzhou_is_refused_with_the_code_of_the_morning
         assert not noon.is_admitted
     finally:
         platform.turn(person, None)
+
+
+async def test_a_city_that_its_province_does_not_hear_is_told_in_the_next_province(
+    place: Country, gate: Checkpoint
+) -> None:
+    document = parse_document(
+        DocumentType.RESIDENT_IDENTITY_CARD, scenario("hangzhou/green").document_number
+    )
+    first = await fetched(gate, document)
+    second = await fetched(gate, document)
+    intake = place.zhejiang.hub.status_intake
+    assert intake is not None
+    silences, later = intake.silences, [0.0]
+    silences._monotonic = lambda: time.monotonic() + later[0]
+    await until(lambda: HANGZHOU in silences._heard)
+    await place.adapter_line.cut()
+    try:
+        await until(lambda: HANGZHOU not in intake.connected)
+        last = silences._heard[HANGZHOU].at
+        later[0] += SILENT_SECONDS
+        silences.look()
+        # Over Zhejiang's feed, which the nation's hub and Guangdong's pass on.
+        await until_trusted(gate, lambda bundle: bundle.silence(HANGZHOU))
+        result = gate.verify_offline(first)
+        assert result.silent_since == last.replace(microsecond=0)
+        assert "ISSUER_NOT_HEARD" in {one.code for one in result.decision.warnings}
+        assert [silent.urn for silent in gate.status().silent] == [HANGZHOU]
+        assert place.guangdong.hub.feed.bundle.silences() == ()
+    finally:
+        place.adapter_line.heal()
+    await until(lambda: silences._heard[HANGZHOU].at > last)
+    silences.look()
+    await until_trusted(gate, lambda bundle: not bundle.silences())
+    result = gate.verify_offline(second)
+    assert result.is_admitted, codes(result)
+    assert result.silent_since is None
 
 
 async def test_a_province_that_speaks_outside_its_prefix_is_not_believed(

@@ -153,6 +153,8 @@ class Country:
     guangdong: Place
     platform: RunningPlatform
     adapter: AdapterServer
+    adapter_line: Line
+    """Between Zhejiang's hub and Hangzhou's adapter."""
     hangzhou: MemberIdentity
     gate: CheckpointSettings
     home_gate: CheckpointSettings
@@ -237,7 +239,8 @@ async def country(folder: Path) -> AsyncIterator[Country]:
         adapter = _adapter(folder, scheme, keys, platform.base_url, anchor)
         port = await adapter.start()
         stack.push_async_callback(adapter.stop)
-        hangzhou = _region(folder, keys, port)
+        adapter_line = await start_line(stack, port)
+        hangzhou = _region(folder, keys, adapter_line.port)
         await zhejiang.admit(
             hangzhou,
             schemes=[scheme.to_document()],
@@ -254,7 +257,9 @@ async def country(folder: Path) -> AsyncIterator[Country]:
             await _gate(folder / "gate", guangdong, "440100"),
             await _gate(folder / "home", zhejiang, "330100"),
         ]
-        yield Country(nation, zhejiang, guangdong, platform, adapter, hangzhou, *gates)
+        yield Country(
+            nation, zhejiang, guangdong, platform, adapter, adapter_line, hangzhou, *gates
+        )
 
 
 def _adapter(
