@@ -59,7 +59,7 @@ def attest(claims: dict[str, Any], key: jwk.JWK, *, kid: str | None = None) -> s
     return sign(claims, key, TYPE, kid=kid)
 
 
-def attestation_defects(  # noqa: C901, PLR0912 - a line a rule reads best in one place
+def attestation_defects(
     token: str,
     keys: dict[str, jwk.JWK],
     *,
@@ -84,11 +84,27 @@ def attestation_defects(  # noqa: C901, PLR0912 - a line a rule reads best in on
     Returns:
         The claims (empty when unreadable) and the defects, each naming a rule.
     """
-    moment = time.time() if now is None else now
     try:
         claims, _ = read_signed(token, keys, TYPE)
     except ValueError as error:
         return {}, [f"{error} (HT-ATT-1..3)"]
+    return claims_defects(claims, issuer=issuer, audience=audience, use=use, own=own, now=now)
+
+
+def claims_defects(  # noqa: C901, PLR0912 - a line a rule reads best in one place
+    claims: dict[str, Any],
+    *,
+    issuer: str,
+    audience: str,
+    use: str = "online",
+    own: str | None = None,
+    now: float | None = None,
+) -> tuple[dict[str, Any], list[str]]:
+    """List what is wrong with the claims of a whole attestation, whoever signed them.
+
+    Arguments and result are those of ``attestation_defects``.
+    """
+    moment = time.time() if now is None else now
     found = []
     claim = _OWN_CLAIM.get(use, "")
     if claim == "bound" and own is not None and claim not in claims:

@@ -29,6 +29,7 @@ from hutong.v1 import (
 from conformance_tests import crypto
 from conformance_tests.attestations import attest, bound_to
 from conformance_tests.peer.adapter_changes import ReferenceChanges
+from conformance_tests.peer.adapter_parts import in_part
 from conformance_tests.peer.common import (
     RefusedError,
     abort,
@@ -58,6 +59,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 _UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 _DENIED = grpc.StatusCode.PERMISSION_DENIED
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
+_IMPORT = exchange_pb2.ATTESTATION_USE_IMPORT
 
 
 @dataclass(slots=True)
@@ -260,7 +262,7 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
         if distance > WINDOW_SECONDS and self.fault != "stale-accepted":
             raise RefusedError(_INVALID, "QUESTION_STALE")
         audience = f"urn:hutong:region:{grant['region']}"
-        if batch.audience != audience and self.fault != "audience-ignored":
+        if batch.audience != audience and not self._may_name(batch, _purpose(sealed)):
             raise RefusedError(_DENIED, "AUDIENCE_NOT_ALLOWED")
         nonces = {question.nonce for question in batch.questions}
         if nonces & self._seen and self.fault != "replay-accepted":
@@ -272,9 +274,26 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
             crypto.pad(reply, ANSWER_BUCKET_BYTES * len(answers))
         return crypto.seal_answer(batch.reply_key, reply.SerializeToString(), binding)
 
+    def _may_name(self, batch: exchange_pb2.QuestionBatch, purpose: str) -> bool:
+        """Whether any region may be the audience: for imports alone (HT-EXC-16)."""
+        if self.fault == "audience-ignored":
+            return True
+        if self.fault == "imports-at-home-only":
+            return False
+        imports = [question.use == _IMPORT for question in batch.questions]
+        enough = any(imports) if self.fault == "one-import-opens" else all(imports)
+        if self.fault == "any-use-elsewhere" and len(imports) == 1:
+            enough = True
+        may = purpose in {"HOLDER", "PLATFORM"} or self.fault == "import-for-a-checkpoint"
+        return may and enough
+
     def _look_up(self, question: exchange_pb2.Question, audience: str) -> exchange_pb2.Answer:
-        owner, found = self.platform.ask(question.document.number)
         answer = exchange_pb2.Answer(nonce=question.nonce)
+        is_part = question.disclosure != exchange_pb2.DISCLOSURE_UNSPECIFIED
+        if is_part and question.use == _IMPORT and self.fault != "import-in-part":
+            answer.error.reason = error_pb2.ERROR_REASON_INVALID_REQUEST
+            return answer
+        owner, found = self.platform.ask(question.document.number)
         if isinstance(found, str):
             answer.outcome.outcome = code_pb2.Outcome.Value(f"OUTCOME_{found}")
         else:
@@ -298,7 +317,7 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
             "nbf": now,
             "exp": now + life,
             "jti": crypto.b64(bytes(16) if self.fault == "jti-repeated" else os.urandom(16)),
-            "sub": self._pseudonym(audience, owner),
+            "sub": self._pseudonym(audience, owner, use),
             "use": use.lower(),
             "code": code,
         }
@@ -310,15 +329,22 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
         if use == "IMPORT" and self.fault != "bound-left-out":
             nonce = bytes(16) if self.fault == "bound-without-nonce" else question.nonce
             claims["bound"] = bound_to(nonce, question.document.type, question.document.number)
+        if question.disclosure != exchange_pb2.DISCLOSURE_UNSPECIFIED:
+            minimal = question.disclosure == exchange_pb2.DISCLOSURE_MINIMAL
+            return in_part(claims, self.attest_key, minimal=minimal, fault=self.fault)
         token = attest(claims, self.attest_key)
+        if self.fault == "whole-closed-like-a-part":
+            return f"{token}~"
         if self.fault == "alg-none":
             head = json.loads(crypto.unb64(token.split(".")[0]))
             bare = crypto.b64(json.dumps({**head, "alg": "none"}).encode())
             return f"{bare}.{token.split('.')[1]}."
         return token
 
-    def _pseudonym(self, audience: str, owner: str) -> str:
+    def _pseudonym(self, audience: str, owner: str, use: str) -> str:
         towards = "" if self.fault == "pseudonym-linkable" else audience
+        if use == "IMPORT" and self.fault != "sub-of-gates-in-import":
+            towards += " import"
         if self.fault == "pseudonym-random":
             return crypto.b64(os.urandom(32))
         message = f"{towards} {owner}".encode()

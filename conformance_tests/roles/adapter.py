@@ -16,6 +16,7 @@ from conformance_tests.roles import calls
 from conformance_tests.roles.arranging import arranged
 from conformance_tests.roles.asking import Asker, Sealed, reason_name
 from conformance_tests.roles.changes import Changes
+from conformance_tests.roles.disclosing import Disclosing
 from conformance_tests.roles.importing import Importing
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class AdapterBench:
         self._asker = Asker(profile)
         self._importing = Importing(profile, self._asker)
         self._changes = Changes(profile, self._asker)
+        self._disclosing = Disclosing(self._asker)
 
     async def __aenter__(self) -> Self:
         """Connect, and serve the feed where the profile asks for it."""
@@ -65,7 +67,7 @@ class AdapterBench:
         """Ask one question, sound but for the case's change."""
         if "import" in case.needs:
             return await self._importing.exchange(case)
-        plan = self._asker.plan().changed(case.change)
+        plan = self._asker.plan().changed(case.given).changed(case.change)
         person = self._asker.person(plan.person)
         if "arrange" in person:
             sound = await self._asker.ask(plan)
@@ -79,6 +81,8 @@ class AdapterBench:
         """Play a named scenario."""
         if name.startswith("import_"):
             return await self._importing.scenario(name)
+        if name.startswith("part_"):
+            return await self._disclosing.scenario(name)
         if name.startswith(("changes_", "count_")):
             return await self._changes.scenario(name)
         scenarios = {
@@ -86,6 +90,7 @@ class AdapterBench:
             "replay": self._replay,
             "lengths": self._lengths,
             "pseudonyms": self._pseudonyms,
+            "subjects_apart": self._subjects_apart,
             "token_ids": self._token_ids,
             "own_record": self._own_record,
             "stream_batch": self._stream_batch,
@@ -146,6 +151,14 @@ class AdapterBench:
             raise CheckFailedError("sub changes for one person and one audience (HT-ATT-10)")
         if first["sub"] == other["sub"]:
             raise CheckFailedError("two audiences can link a person by sub (HT-ATT-10)")
+        return Observed(kind="answer")
+
+    async def _subjects_apart(self) -> Observed:
+        plan = self._asker.plan().changed({"person": "green"})
+        gate = await self._attested(plan)
+        imported = await self._attested(plan.changed({"question.use": "IMPORT"}))
+        if gate["sub"] == imported["sub"]:
+            raise CheckFailedError("an import bears the sub that gates know (HT-EXC-17)")
         return Observed(kind="answer")
 
     async def _token_ids(self) -> Observed:

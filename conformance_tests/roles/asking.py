@@ -18,7 +18,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hutong.v1 import adapter_service_pb2, code_pb2, error_pb2, exchange_pb2
 
 from conformance_tests import crypto
-from conformance_tests.attestations import attestation_defects, bound_to
+from conformance_tests.attestations import attestation_defects, bound_to, claims_defects
+from conformance_tests.disclosures import read_part
 from conformance_tests.model import Observed, UntestableError
 from conformance_tests.profile import ProfileError
 from conformance_tests.roles import calls
@@ -49,6 +50,8 @@ class AdapterPlan(Plan):
     question_audience: str = ""
     question_asked_seconds_ago: int = 0
     question_use: str = "ONLINE"
+    question_beside: str = ""
+    question_disclosure: str = ""
     binding_caller: str = ""
     call_seconds: float = calls.CALL_SECONDS
     person: str = ""
@@ -141,7 +144,10 @@ class Asker:
     def _question(self, plan: AdapterPlan) -> exchange_pb2.Question:
         person = self.person(plan.person)
         use = exchange_pb2.AttestationUse.Value(f"ATTESTATION_USE_{plan.question_use}")
-        question = exchange_pb2.Question(nonce=os.urandom(16), use=use)
+        disclosure = exchange_pb2.Disclosure.Value(
+            f"DISCLOSURE_{plan.question_disclosure or 'UNSPECIFIED'}"
+        )
+        question = exchange_pb2.Question(nonce=os.urandom(16), use=use, disclosure=disclosure)
         if "document" in person:
             set_document(question.document, person["document"])
         else:
@@ -150,11 +156,14 @@ class Asker:
 
     def seal(self, plan: AdapterPlan, *, item: int = 0, questions: int = 1) -> Sealed:
         """Seal the question of a plan, or the same several times with a nonce each."""
+        asked = [plan] * questions
+        if plan.question_beside:
+            asked.append(plan.changed({"question.use": plan.question_beside}))
         batch = exchange_pb2.QuestionBatch(
             reply_key=os.urandom(32),
             asked_at=seconds_ago(plan.question_asked_seconds_ago),
             audience=plan.question_audience,
-            questions=[self._question(plan) for _ in range(questions)],
+            questions=[self._question(each) for each in asked],
         )
         purpose = plan.question_purpose.removeprefix("PURPOSE_")
         binding = crypto.Binding(self.authority, plan.binding_caller, purpose)
@@ -203,7 +212,7 @@ class Asker:
         except (crypto.OpenFailedError, DecodeError):
             return Observed(kind="answer", notes=("the answer does not open (HT-SEAL-5)",))
         question = sealed.batch.questions[0]
-        if len(answers) != 1 or answers[0].nonce != question.nonce:
+        if [answer.nonce for answer in answers] != [one.nonce for one in sealed.batch.questions]:
             return Observed(kind="answer", notes=("not one answer with the nonce (HT-ADP-5)",))
         answer = answers[0]
         if answer.HasField("outcome"):
@@ -216,14 +225,21 @@ class Asker:
     def _look_closely(
         self, plan: AdapterPlan, question: exchange_pb2.Question, token: str
     ) -> Observed:
-        claims, defects = attestation_defects(
-            token,
-            self._attest,
-            issuer=self.authority,
-            audience=plan.question_audience,
-            use=plan.question_use.lower(),
-            own=_own_claim(plan, question),
-        )
+        expected: dict[str, Any] = {
+            "issuer": self.authority,
+            "audience": plan.question_audience,
+            "use": plan.question_use.lower(),
+            "own": _own_claim(plan, question),
+        }
+        if plan.question_disclosure:
+            try:
+                part = read_part(token, self._attest)
+            except ValueError as error:
+                return Observed(kind="answer", notes=(str(error),))
+            _, defects = claims_defects(part.whole(), **expected)
+            level, found = str(part.told.get("level")), {**part.claims, "part": part}
+            return Observed(kind="level", value=level, form=tuple(defects), claims=found)
+        claims, defects = attestation_defects(token, self._attest, **expected)
         if not claims.get("code"):
             # Told as a defect of form; what it states is looked at all the same.
             with contextlib.suppress(ValueError, IndexError):
