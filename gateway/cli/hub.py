@@ -18,7 +18,7 @@ import typer
 from rich.table import Table
 
 from gateway.cli.hub_join import join_superior
-from gateway.cli.hub_members import COLOURS, STATES, print_members
+from gateway.cli.hub_members import COLOURS, STATES, print_allowance, print_members
 from gateway.cli.hub_pack import pack
 from gateway.cli.hub_trust import add_commands
 from gateway.cli.terminal import Exit, console, describe, fail, print_json, stderr
@@ -242,7 +242,10 @@ def approve(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a pending or suspended member active, and publish it.
+    """Make a pending or suspended member active, and publish it; says what it is allowed.
+
+    What that is stands in hub.toml under [constraints]. A hub may have none below it
+    unless path_length says how many, one under another.
 
     Example: hutong hub approve urn:hutong:region:330100
     """
@@ -250,7 +253,10 @@ def approve(
     async def ask(client: OperatorClient) -> tuple[MemberView, int]:
         return await client.approve(urn, key_id=key_id)
 
-    _show_change(_as_operator(directory, operator, ask), as_json=as_json)
+    changed = _as_operator(directory, operator, ask)
+    _show_change(changed, as_json=as_json)
+    if not as_json:
+        print_allowance(changed[0])
 
 
 @app.command()

@@ -28,6 +28,7 @@ _MEDIUM: Final = 100
 _WIDE: Final = 130
 """Columns from which it shows everything."""
 _PIPE: Final = 240
+_HOUR_SECONDS: Final = 3600
 
 
 def print_members(found: list[MemberView]) -> None:
@@ -60,6 +61,31 @@ def print_members(found: list[MemberView]) -> None:
         ]
         table.add_row(*cells[: len(table.columns)])
     screen.print(table)
+
+
+def print_allowance(member: MemberView) -> None:
+    """Print what an approved member is allowed, or will be by the last approval."""
+    allowed = member.allowance
+    if allowed is None:
+        return
+    hours = allowed.max_attestation_seconds / _HOUR_SECONDS
+    lines = [
+        ("answers for", " ".join(member.prefixes) or "nothing"),
+        ("may sign", " ".join(allowed.kinds) or "nothing"),
+        ("attestations live", f"up to {hours:g} h"),
+    ]
+    if member.kind == "HUB":
+        below = f"{allowed.path_length} deep" if allowed.path_length else "none"
+        lines.append(("hubs below it", below))
+    for label, value in lines:
+        console.print(Text.assemble(f"  {label:<18} ", value), soft_wrap=True)
+    if allowed.only_here:
+        console.print(
+            "  The hub above allows this one no hub below: only checkpoints of this hub "
+            "believe it. Ask the superior for a path length.",
+            style="yellow",
+            soft_wrap=True,
+        )
 
 
 def _approvals(member: MemberView) -> str:

@@ -311,9 +311,9 @@ def _rule(
 def _print_preview(preview: PreviewView) -> None:
     table = Table("what it touches", "how many", "which")
     count = "not known" if preview.attestations is None else f"up to {preview.attestations}"
-    why = "the issuer's adapter could not be asked" if preview.attestations is None else ""
-    table.add_row("live attestations, counted by the issuer", count, why)
-    table.add_row("connected edges that hear of it at once", str(preview.edges_connected), "")
+    why = f"{preview.uncounted} could not be asked" if preview.attestations is None else ""
+    table.add_row("live attestations, counted by the issuer", count, Text(why))
+    table.add_row("connected edges that hear of it at once", *_edges(preview))
     for label, names in (
         ("callers of the issuer within a day", preview.callers),
         ("entries of the feed that would no longer hold", preview.published),
@@ -322,6 +322,19 @@ def _print_preview(preview: PreviewView) -> None:
         more = f"\n… and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         table.add_row(label, str(len(names)), Text("\n".join(shown) + more))
     console.print(table)
+
+
+def _edges(preview: PreviewView) -> tuple[str, Text]:
+    """How many edges, and hub by hub where there is more than one hub."""
+    total = preview.edges_connected + sum(item.connected for item in preview.elsewhere)
+    lines = [f"{preview.edges_connected} of this hub"] if preview.elsewhere else []
+    lines += [
+        f"{item.connected} of {item.hub}, where {item.callers} members asked the issuer in a day"
+        for item in preview.elsewhere
+    ]
+    lines += [f"not known: those of {hub}, which could not be asked" for hub in preview.unknown]
+    at_least = "at least " if preview.unknown else ""
+    return f"{at_least}{total}", Text("\n".join(lines))
 
 
 def _confirm(question: str, *, yes: bool) -> None:

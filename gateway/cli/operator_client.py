@@ -49,6 +49,23 @@ class KeyMismatchError(HutongError):
 
 
 @dataclass(frozen=True, slots=True)
+class AllowanceView:
+    """What a hub allows a region or a hub that it names, or would on approval.
+
+    Attributes:
+        kinds: what it may sign.
+        max_attestation_seconds: longest life of an attestation of it.
+        path_length: of a hub: how many hubs may stand below it, one under another.
+        only_here: the hub above allows no such hub: only this hub's readers believe it.
+    """
+
+    kinds: tuple[str, ...]
+    max_attestation_seconds: int
+    path_length: int
+    only_here: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MemberView:
     """A member as the registry shows it.
 
@@ -66,6 +83,7 @@ class MemberView:
         report_digest: of the conformance report it brought; empty: none.
         report_passed: checks of that report that passed.
         report_failed: checks of it that failed.
+        allowance: what it is allowed; None: the feed does not name it.
     """
 
     urn: str
@@ -81,6 +99,7 @@ class MemberView:
     report_digest: str = ""
     report_passed: int = 0
     report_failed: int = 0
+    allowance: AllowanceView | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The members of one JSON object."""
@@ -102,6 +121,14 @@ class MemberView:
             }
             if self.report_digest
             else None,
+            "allowance": None
+            if self.allowance is None
+            else {
+                "kinds": list(self.allowance.kinds),
+                "max_attestation_seconds": self.allowance.max_attestation_seconds,
+                "path_length": self.allowance.path_length,
+                "only_here": self.allowance.only_here,
+            },
         }
 
 
@@ -337,6 +364,16 @@ def member_view(member: registry_service_pb2.Member) -> MemberView:
         report_digest=member.report_digest,
         report_passed=member.report_passed,
         report_failed=member.report_failed,
+        allowance=_allowance_view(member.allowance) if member.HasField("allowance") else None,
+    )
+
+
+def _allowance_view(allowance: registry_service_pb2.Allowance) -> AllowanceView:
+    return AllowanceView(
+        kinds=tuple(allowance.kinds),
+        max_attestation_seconds=allowance.max_attestation_seconds,
+        path_length=allowance.path_length,
+        only_here=allowance.only_here,
     )
 
 

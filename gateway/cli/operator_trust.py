@@ -17,7 +17,7 @@ from gateway.cli.operator_client import (
     call,
     member_view,
 )
-from gateway.wire.key_change import Standing, standing_view
+from gateway.wire.key_change import HubReaders, Standing, hub_readers, standing_view
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,12 +32,19 @@ class PreviewView:
         edges_connected: edges that follow the feed now.
         callers: URNs of who asked the issuer's divisions within a day.
         published: schemes, policies and status lists that would no longer hold.
+        uncounted: who could not be asked for the count: the issuer's adapter, or the hub
+            at which the way to it broke off.
+        elsewhere: readers of the other hubs that it counts for.
+        unknown: hubs that could not be asked for theirs.
     """
 
     attestations: int | None
     edges_connected: int
     callers: tuple[str, ...]
     published: tuple[str, ...]
+    uncounted: str = ""
+    elsewhere: tuple[HubReaders, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The members of one JSON object."""
@@ -46,6 +53,12 @@ class PreviewView:
             "edges_connected": self.edges_connected,
             "callers": list(self.callers),
             "published": list(self.published),
+            "uncounted": self.uncounted,
+            "elsewhere": [
+                {"hub": item.hub, "edges_connected": item.connected, "callers": item.callers}
+                for item in self.elsewhere
+            ],
+            "unknown": list(self.unknown),
         }
 
 
@@ -112,6 +125,9 @@ class TrustClient(OperatorClient):
             seen.edges_connected,
             tuple(seen.callers),
             tuple(seen.published),
+            seen.uncounted,
+            tuple(map(hub_readers, seen.elsewhere)),
+            tuple(seen.unknown),
         )
 
     async def distrust(self, rule: distrust_pb2.DistrustRule, reason: str) -> tuple[str, int]:

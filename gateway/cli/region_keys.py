@@ -308,18 +308,19 @@ async def _rehearse(
     rehearsal, connected = await line.rehearse(
         coming.member_key(life_of(coming, plan.life)), private, state_key, now=around.clock()
     )
-    waited = 0.0
+    waited, begun = 0.0, around.clock()
     while True:
         seen = Rehearsed(connected, await line.rehearsal(rehearsal))
         around.show(seen)
         result = seen.result
-        if result.failures and not plan.force:
+        if result.is_failing and not plan.force:
             return "an edge would not verify the next key"
         heard = result.verified + len(result.failures)
-        if (heard >= connected and not result.silent) or waited >= plan.patience.total_seconds():
+        if (heard >= connected and result.is_complete) or waited >= plan.patience.total_seconds():
             break
         await around.sleep(POLL_SECONDS)
-        waited += POLL_SECONDS
-    if result.silent and not plan.force and not around.ask(seen):
+        # Asking takes time too, where another hub is slow or away.
+        waited = max(waited + POLL_SECONDS, (around.clock() - begun).total_seconds())
+    if not result.is_complete and not plan.force and not around.ask(seen):
         return "not every edge has answered"
     return ""

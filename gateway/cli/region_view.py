@@ -143,12 +143,34 @@ def show_rehearsal(seen: Rehearsed) -> None:
         for edge, reason in result.failures:
             table.add_row(Text(edge), Text(reason))
         stderr.print(table)
+    for hub in result.elsewhere:
+        why = "".join(f"; {count} of them {reason}" for reason, count in hub.failing)
+        failing = sum(count for _, count in hub.failing)
+        stderr.print(
+            Text.assemble(
+                f"  {hub.hub}: ",
+                (f"{hub.verified} verified", "green"),
+                ", ",
+                (f"{failing} failing{why}", "red" if failing else "dim"),
+                ", ",
+                (f"{hub.silent} silent", "yellow" if hub.silent else "dim"),
+                f" of {hub.connected}",
+            ),
+            soft_wrap=True,
+        )
+    for urn in result.unknown:
+        stderr.print(Text(f"  {urn}: could not be asked", style="yellow"), soft_wrap=True)
 
 
 def ask_to_go_on(seen: Rehearsed) -> bool:
     """Ask whether silent edges may be left out; nobody there: no."""
     for edge in seen.result.silent:
         stderr.print(f"  silent: {edge}", soft_wrap=True)
+    for hub in seen.result.elsewhere:
+        if hub.silent:
+            stderr.print(f"  silent: {hub.silent} of {hub.hub}", soft_wrap=True)
+    for urn in seen.result.unknown:
+        stderr.print(f"  not asked: {urn}", soft_wrap=True)
     if not stderr.is_terminal:
         return False
     return typer.confirm("These edges have not answered. Go on?", err=True)

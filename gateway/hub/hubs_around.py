@@ -18,6 +18,7 @@ from gateway.hub.delegation import grant_of
 from gateway.hub.directory import CallerKind, CallerRecord
 from gateway.trust import jws, names
 from gateway.trust.federated import FederatedBundle
+from gateway.trust.hub_places import own_constraint
 from gateway.wire.errors import RpcFailure
 from gateway.wire.hub_tokens import (
     EXCHANGE_SCOPE,
@@ -152,6 +153,15 @@ class HubsAround:
     def bundle(self) -> TrustBundle | None:
         """What all feeds say together."""
         return self._tree.bundle
+
+    @property
+    def path_length(self) -> int | None:
+        """How many hubs the one above allows below this one; None: nobody says so."""
+        above = self.neighbours.above
+        replica = None if above is None else self._tree.replicas.get(above)
+        bundle = None if replica is None or not replica.is_usable else replica.bundle
+        own = None if bundle is None else own_constraint(self.hub_urn, bundle)
+        return None if own is None else own.path_length
 
     def behind(self, neighbour: str) -> frozenset[str]:
         """Return the hubs that a neighbour leads to, itself among them."""

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 from google.protobuf.timestamp_pb2 import Timestamp
 from hutong.v1 import registry_service_pb2 as pb
 
-from gateway.trust import MemberState
+from gateway.hub.registry_base import IN_FEED
+from gateway.trust import MemberKind, MemberState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.hub.admission import Challenge
     from gateway.hub.members import Member
+    from gateway.hub.registry_base import Constraint
     from gateway.trust import MemberKey
     from gateway.trust.findings import Finding
 
 
-def member_to_proto(member: Member, *, approvals_needed: int = 0) -> pb.Member:
+def member_to_proto(
+    member: Member, *, approvals_needed: int = 0, allowance: pb.Allowance | None = None
+) -> pb.Member:
     """The member as the registry shows it."""
     is_active = member.state is MemberState.ACTIVE
     report = member.row.report or {}
@@ -37,6 +41,29 @@ def member_to_proto(member: Member, *, approvals_needed: int = 0) -> pb.Member:
         report_digest=report.get("digest", ""),
         report_passed=report.get("passed", 0),
         report_failed=report.get("failed", 0),
+        allowance=allowance,
+    )
+
+
+def allowance_to_proto(
+    member: Member, bounds: Constraint, own_path_length: int | None
+) -> pb.Allowance | None:
+    """What the hub allows a member; None: the feed does not name such a member.
+
+    Args:
+        member: the member.
+        bounds: what this hub allows it.
+        own_path_length: hubs that the hub above allows below this one; None: there is
+            none above, or it has not said so yet.
+    """
+    if member.body.kind not in IN_FEED:
+        return None
+    is_hub = member.body.kind is MemberKind.HUB
+    return pb.Allowance(
+        kinds=sorted(bounds.kinds),
+        max_attestation_seconds=bounds.max_attestation_seconds,
+        path_length=bounds.path_length if is_hub else 0,
+        only_here=is_hub and own_path_length == 0,
     )
 
 

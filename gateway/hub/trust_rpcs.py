@@ -19,6 +19,7 @@ from gateway.hub.errors import RegistryError
 from gateway.hub.page_tokens import PageTokens
 from gateway.hub.reader_counts import count_to_proto
 from gateway.hub.registry_proto import (
+    allowance_to_proto,
     challenge_to_proto,
     finding_to_proto,
     key_to_proto,
@@ -247,6 +248,13 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
         return access.caller, is_operator
 
     def _member(self, member: Member) -> pb.Member:
+        around = self._parts.around
         return member_to_proto(
-            member, approvals_needed=self._registry.approvals_needed(member.body.kind)
+            member,
+            approvals_needed=self._registry.approvals_needed(member.body.kind),
+            allowance=allowance_to_proto(
+                member,
+                self._registry.constraint(member.body.urn),
+                None if around is None else around.path_length,
+            ),
         )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
+    from hutong.v1 import readers_pb2
 
     from gateway.attestation.keys import SigningKey
     from gateway.attestation.sealing import SealingKey
@@ -133,6 +134,27 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class HubReaders:
+    """What the readers of another hub come to; their names stay there.
+
+    Attributes:
+        hub: URN of the hub.
+        connected: readers that follow its feed; of a rehearsal those that were there.
+        verified: of a rehearsal: readers that would verify the new key.
+        failing: reason and number of those that would not.
+        silent: readers that have not answered.
+        callers: members that asked an authority's divisions within a day.
+    """
+
+    hub: str
+    connected: int
+    verified: int
+    failing: tuple[tuple[str, int], ...]
+    silent: int
+    callers: int
+
+
+@dataclass(frozen=True, slots=True)
 class RehearsalView:
     """What the edges said so far.
 
@@ -140,11 +162,25 @@ class RehearsalView:
         verified: edges that would verify the new key.
         failures: edge and reason of those that would not.
         silent: edges that have not answered.
+        elsewhere: the edges of other hubs, hub by hub.
+        unknown: hubs that could not be asked for theirs.
     """
 
     verified: int
     failures: tuple[tuple[str, str], ...]
     silent: tuple[str, ...]
+    elsewhere: tuple[HubReaders, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether an edge, of whichever hub, would not verify the new key."""
+        return bool(self.failures) or any(item.failing for item in self.elsewhere)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every edge that is known of has answered, at every hub."""
+        return not (self.silent or self.unknown or any(item.silent for item in self.elsewhere))
 
 
 class MemberLine:
@@ -236,6 +272,8 @@ class MemberLine:
             verified=seen.verified,
             failures=tuple((item.edge, item.reason) for item in seen.failures),
             silent=tuple(seen.silent),
+            elsewhere=tuple(map(hub_readers, seen.elsewhere)),
+            unknown=tuple(seen.unknown),
         )
 
     async def standing(self) -> Standing:
@@ -267,6 +305,18 @@ class MemberLine:
             )
         except grpc.aio.AioRpcError as error:
             raise failure_from_rpc_error(error) from None
+
+
+def hub_readers(message: readers_pb2.HubReaders) -> HubReaders:
+    """Read what another hub told of its readers."""
+    return HubReaders(
+        hub=message.hub,
+        connected=message.connected,
+        verified=message.verified,
+        failing=tuple((item.reason, item.readers) for item in message.failing),
+        silent=message.silent,
+        callers=message.callers,
+    )
 
 
 def standing_view(message: pb.GetStandingResponse) -> Standing:

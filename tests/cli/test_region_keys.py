@@ -14,15 +14,21 @@ from gateway.attestation.sealing_keys import Profile, public_sealing_jwk
 from gateway.cli import region_files, region_keys
 from gateway.cli.region_ending import find_key, move_key
 from gateway.cli.region_files import name_published, pending, settle, slots_of
-from gateway.cli.region_keys import RotationPlan, Surroundings, rotate
+from gateway.cli.region_keys import Rehearsed, RotationPlan, Surroundings, rotate
 from gateway.cli.region_line import Region
-from gateway.cli.region_view import is_well, print_rotated, print_standing, standing_to_json
+from gateway.cli.region_view import (
+    is_well,
+    print_rotated,
+    print_standing,
+    show_rehearsal,
+    standing_to_json,
+)
 from gateway.trust import KeyUse, sealing_member_key, signing_member_key
 from gateway.trust.errors import KeyChangeError
 from gateway.trust.key_life import KEY_LIVES
 from gateway.trust.keys import KeyState
 from gateway.trust.lifecycle import apply_key_change
-from gateway.wire.key_change import KeyView, ReaderView, RehearsalView, Standing
+from gateway.wire.key_change import HubReaders, KeyView, ReaderView, RehearsalView, Standing
 from tests.hub.hub_world import region
 
 if TYPE_CHECKING:
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.cli.region_ending import Moved
-    from gateway.cli.region_keys import Rehearsed, Rotated
+    from gateway.cli.region_keys import Rotated
 
 START = datetime(2020, 3, 1, 12, tzinfo=UTC)
 LEAD = timedelta(seconds=60)
@@ -280,6 +286,38 @@ async def test_silent_edges_are_waited_for_and_then_somebody_is_asked(
     hub: Hub, goes_on: bool
 ) -> None:
     hub.result = RehearsalView(1, (), ("urn:hutong:checkpoint:330100:gate",))
+    done = await hub.rotate(goes_on=goes_on)
+    assert hub.now == START + timedelta(seconds=5)
+    assert len(hub.asked) == 1
+    assert bool(done.stopped) is not goes_on
+
+
+FAR = HubReaders("urn:hutong:hub:440000", 3, 2, (("KEY_TYPE", 1),), 0, 0)
+"""Three edges of Guangdong, one of which would not follow."""
+
+
+async def test_an_edge_of_another_hub_that_fails_stops_it_too(
+    hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.result = RehearsalView(2, (), (), (FAR,))
+    stopped = await hub.rotate()
+    assert stopped.stopped
+    assert hub.calls == ["rehearse"]
+    show_rehearsal(Rehearsed(2, hub.result))
+    shown = capsys.readouterr().err
+    assert f"{FAR.hub}: 2 verified, 1 failing; 1 of them KEY_TYPE, 0 silent of 3" in shown
+    assert not (await hub.rotate(force=True)).stopped
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+@pytest.mark.parametrize(
+    ("elsewhere", "unknown"),
+    [((replace(FAR, failing=(), silent=1),), ()), ((), ("urn:hutong:hub:440000",))],
+)
+async def test_silent_edges_of_another_hub_and_a_hub_that_is_away_are_asked_about(
+    hub: Hub, elsewhere: tuple[HubReaders, ...], unknown: tuple[str, ...], goes_on: bool
+) -> None:
+    hub.result = RehearsalView(2, (), (), elsewhere, unknown)
     done = await hub.rotate(goes_on=goes_on)
     assert hub.now == START + timedelta(seconds=5)
     assert len(hub.asked) == 1
