@@ -25,11 +25,9 @@ Whether the times hold *now* is the verifier's question (``verifying``).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -47,6 +45,8 @@ from gateway.attestation.code_claim import (
     write_code,
 )
 from gateway.attestation.errors import AttestationError, AttestationFault
+from gateway.attestation.in_form import InForm
+from gateway.attestation.regions import AUDIENCES, REGIONS
 
 if TYPE_CHECKING:
     from gateway.codes.unified import UnifiedCode
@@ -89,12 +89,12 @@ _LIFE_SECONDS: Final = {
     AttestationUse.CARRIED: MAX_CARRIED_SECONDS,
     AttestationUse.IMPORT: MAX_IMPORT_SECONDS,
 }
-# Distinct URNs of the whole country fit; what does not is parsed anew.
-_REMEMBERED: Final = 4096
-_REGION_URN: Final = re.compile(r"urn:hutong:region:([0-9]{6}|[0-9]{4}|[0-9]{2})", re.ASCII)
-_REGION_DIGITS: Final = 6
 _TOKEN_ID_LENGTHS: Final = range(16, 65)
 """16 characters of base64url carry the 96 bits that make an id unguessable."""
+# Asking the class of an enumeration for a member costs more than a check does.
+_ONLINE: Final = AttestationUse.ONLINE
+_CARRIED: Final = AttestationUse.CARRIED
+_IMPORT: Final = AttestationUse.IMPORT
 
 
 class StatusReference(msgspec.Struct, frozen=True, gc=False):
@@ -160,26 +160,6 @@ class Attestation:
         claims = self._claims
         return _claims_of(self) if claims is None else claims
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Makes the times and the code of what was read when one is first wanted.
-
-            Reached for an empty slot only. All was checked when it was read, so
-            nothing can fail here; a verification is not made to wait for values
-            that a refusal or the next rule may never look at.
-            """
-            if name not in _LATE:
-                raise AttributeError(name)
-            claims = self._claims
-            moment = datetime.fromtimestamp
-            fill = object.__setattr__
-            fill(self, "issued_at", moment(claims.iat, UTC))
-            fill(self, "not_before", moment(claims.nbf, UTC))
-            fill(self, "expires_at", moment(claims.exp, UTC))
-            fill(self, "code", read_code(claims.code))
-            return getattr(self, name)
-
 
 class StatusListClaim(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The reference to a token status list."""
@@ -212,7 +192,40 @@ class Claims(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     serial: Annotated[int, msgspec.Meta(ge=0, le=MAX_SERIAL)] | UnsetType = UNSET
 
 
-_LATE: Final = ("issued_at", "not_before", "expires_at", "code")
+def _late(slot: Any) -> property:
+    """A member that is made when it is first wanted, of what was read.
+
+    A verification is not made to wait for values that a refusal or the next rule may
+    never look at. All was checked when it was read, so nothing can fail here. Only these
+    members pay for it: a hook for all would be asked at every access to any.
+    """
+    stored = slot.__get__
+
+    def get(attestation: Attestation) -> Any:
+        try:
+            return stored(attestation)
+        except AttributeError:
+            _fill(attestation)
+            return stored(attestation)
+
+    return property(get, slot.__set__)
+
+
+def _fill(attestation: Attestation) -> None:
+    claims = attestation.claims
+    moment = datetime.fromtimestamp
+    fill = object.__setattr__
+    fill(attestation, "issued_at", moment(claims.iat, UTC))
+    fill(attestation, "not_before", moment(claims.nbf, UTC))
+    fill(attestation, "expires_at", moment(claims.exp, UTC))
+    fill(attestation, "code", read_code(claims.code))
+
+
+_LATE: Final = {
+    name: Attestation.__dict__[name] for name in ("issued_at", "not_before", "expires_at", "code")
+}
+for _name, _slot in _LATE.items():
+    setattr(Attestation, _name, _late(_slot))
 _UncheckedAttestation: Final = unchecked(Attestation)
 
 _decode = msgspec.json.Decoder(Claims).decode
@@ -226,12 +239,10 @@ def claims_to_json(attestation: Attestation) -> bytes:
         AttestationError: ``CLAIMS_INVALID`` or ``LIFETIME_TOO_LONG``: a strict reader
             would refuse the result.
     """
-    issued, begins, ends = attestation.issued_at, attestation.not_before, attestation.expires_at
-    # Without a zone the machine's own would be read into it.
-    if issued.tzinfo is None or begins.tzinfo is None or ends.tzinfo is None:
-        raise _invalid("every time needs a zone")
-    claims = _claims_of(attestation)
-    code, status, serial = attestation.code, claims.status, claims.serial
+    claims = attestation._claims  # noqa: SLF001 - of this module
+    if claims is None:
+        claims = _claims_of(attestation)
+    code, status, serial = claims.code, claims.status, claims.serial
     # A struct is not checked when it is built, only when it is read. The code has
     # checked itself, so the frame and the ends of the reports are left.
     if claims.iat < 0:
@@ -241,20 +252,36 @@ def claims_to_json(attestation: Attestation) -> bytes:
     if serial is not UNSET and not 0 <= serial <= MAX_SERIAL:
         raise _invalid("serial is out of bounds")
     check_frame(claims)
-    if code.valid_until is not None and ends > code.valid_until:
+    if code.valid_until is not UNSET and claims.exp > code.valid_until:
         raise outlived()
-    for other in code.also:
-        if other.valid_until is not None and ends > other.valid_until:
-            raise outlived()
+    if code.also is not UNSET:
+        for other in code.also:
+            if other.valid_until is not UNSET and claims.exp > other.valid_until:
+                raise outlived()
     try:
         return _encode(claims)
     except ValueError:
         raise _invalid("a text is not Unicode") from None
 
 
+# As they stand in their slots: what was made, and not read, has them.
+_issued_at, _not_before, _expires_at, _code = (slot.__get__ for slot in _LATE.values())
+
+
 def _claims_of(attestation: Attestation) -> Claims:
-    """Writes the claims, held against nothing."""
-    issued, begins = attestation.issued_at, attestation.not_before
+    """Writes the claims of what was made, held against nothing.
+
+    Raises:
+        AttestationError: ``CLAIMS_INVALID``, a time has no zone.
+    """
+    issued, begins, ends = (
+        _issued_at(attestation),
+        _not_before(attestation),
+        _expires_at(attestation),
+    )
+    # Without a zone the machine's own would be read into it.
+    if issued.tzinfo is None or begins.tzinfo is None or ends.tzinfo is None:
+        raise _invalid("every time needs a zone")
     nonce, bound = attestation.nonce, attestation.bound
     status, serial = attestation.status, attestation.serial
     iat = to_seconds(issued)
@@ -263,10 +290,10 @@ def _claims_of(attestation: Attestation) -> Claims:
         attestation.audience,
         iat,
         iat if begins is issued else to_seconds(begins),
-        to_seconds(attestation.expires_at),
+        to_seconds(ends),
         attestation.token_id,
         attestation.subject,
-        write_code(attestation.code),
+        write_code(_code(attestation)),
         attestation.use,
         UNSET if nonce is None else base64url.encode(nonce),
         UNSET if bound is None else base64url.encode(bound),
@@ -323,50 +350,17 @@ def attestation_of(claims: Claims, nonce: bytes | None) -> Attestation:
     attestation.use = claims.use
     attestation.nonce = nonce
     bound = claims.bound
-    attestation.bound = None if bound is UNSET else base64url.decode(bound.encode())
+    attestation.bound = None if bound is UNSET else base64url.decode_text(bound)
     status, serial = claims.status, claims.serial
-    attestation.status = None if status is UNSET else _reference(status)
+    if status is UNSET:
+        attestation.status = None
+    else:
+        listed = status.status_list
+        attestation.status = StatusReference(listed.uri, listed.idx)
     attestation.serial = None if serial is UNSET else serial
     attestation._claims = claims  # noqa: SLF001 - of this module
     attestation.__class__ = Attestation
     return attestation  # type: ignore[no-any-return]  # given its class above
-
-
-@lru_cache(_REMEMBERED)
-def region_prefix(urn: str) -> str:
-    """Returns the division prefix that a region URN stands for.
-
-    A prefix URN of two or four digits stands for itself; a region of six digits
-    for itself and what lies below it (``440000`` gives ``44``).
-
-    Raises:
-        ValueError: not a region URN, or the whole country.
-    """
-    found = _REGION_URN.fullmatch(urn)
-    digits = found[1] if found else ""
-    while digits.endswith("00") and len(digits) % 2 == 0:
-        digits = digits[:-2]
-    if not digits:
-        raise ValueError("not the URN of a region")
-    return digits
-
-
-@lru_cache(_REMEMBERED)
-def region_code(urn: str) -> str:
-    """Returns the six digits of a region URN.
-
-    Raises:
-        ValueError: not a region URN of six digits, or the whole country.
-    """
-    region_prefix(urn)
-    code = urn.rpartition(":")[2]
-    if len(code) != _REGION_DIGITS:
-        raise ValueError("not the URN of one region")
-    return code
-
-
-def _reference(status: StatusClaim) -> StatusReference:
-    return StatusReference(status.status_list.uri, status.status_list.idx)
 
 
 def _refuse_doubled_members(payload: bytes) -> None:
@@ -382,57 +376,72 @@ def _invalid(message: str) -> AttestationError:
 
 def check_frame(claims: Claims) -> bytes | None:
     """Checks what the types do not say of everything but the code; returns the nonce."""
-    try:
-        region_code(claims.iss)
-        region_prefix(claims.aud)
-    except ValueError:
-        raise _invalid("iss or aud is not the URN of a region") from None
+    issuer, audience = claims.iss, claims.aud
+    if issuer not in REGIONS or audience not in AUDIENCES:
+        _learn_regions(issuer, audience)
     subject, token_id = claims.sub, claims.jti
     if (
         len(subject) != SUBJECT_LENGTH
         or len(token_id) not in _TOKEN_ID_LENGTHS
-        or not _is_base64url(subject + token_id)
+        or not (both := subject + token_id).isascii()
+        # Of text, `isalnum` would look every character up in the tables of Unicode.
+        or not both.encode().replace(b"-", b"a").replace(b"_", b"a").isalnum()
     ):
         raise _invalid("jti or sub is not in its form")
-    if not claims.iat <= claims.nbf < claims.exp:
+    issued, expires, use = claims.iat, claims.exp, claims.use
+    if not issued <= claims.nbf < expires:
         raise _invalid("iat, nbf and exp are out of order")
-    use = claims.use
-    if claims.exp - claims.iat > _LIFE_SECONDS[use]:
+    if expires - issued > _LIFE_SECONDS[use]:
         raise AttestationError(
             "exp lies too far from iat for this use", code=AttestationFault.LIFETIME_TOO_LONG
         )
-    if (claims.nonce is not UNSET) is not (use is AttestationUse.ONLINE):
+    nonce = claims.nonce
+    if (nonce is not UNSET) is not (use is _ONLINE):
         raise _invalid("nonce goes with online use and with no other")
     if claims.bound is not UNSET:
-        if use is not AttestationUse.IMPORT:
+        if use is not _IMPORT:
             raise _invalid("bound goes with an import and with no other use")
         _read_bytes(claims.bound, BOUND_BYTES, "bound")
     if claims.status is not UNSET:
         _check_status(claims.status, use)
-    return None if claims.nonce is UNSET else _read_bytes(claims.nonce, NONCE_BYTES, "nonce")
+    return None if nonce is UNSET else _read_bytes(nonce, NONCE_BYTES, "nonce")
+
+
+def _learn_regions(issuer: str, audience: str) -> None:
+    try:
+        REGIONS.learn(issuer)
+        AUDIENCES.learn(audience)
+    except ValueError:
+        raise _invalid("iss or aud is not the URN of a region") from None
 
 
 def _check_status(status: StatusClaim, use: AttestationUse) -> None:
-    if use is not AttestationUse.CARRIED:
+    if use is not _CARRIED:
         raise _invalid("status goes with carried use and with no other")
     uri = status.status_list.uri
+    if uri not in _STATUS_URIS:
+        try:
+            _STATUS_URIS.learn(uri)
+        except ValueError:
+            raise _invalid("status names a list by a URI") from None
+
+
+def _check_status_uri(uri: str) -> None:
     # Of ASCII, all but the controls prints.
     if (
         not 1 <= len(uri) <= MAX_STATUS_URI_LENGTH
         or not (uri.isascii() and uri.isprintable())
         or " " in uri
     ):
-        raise _invalid("status names a list by a URI")
+        raise ValueError("not a URI")
 
 
-def _is_base64url(text: str) -> bool:
-    """As a pattern says it, in a third of the time."""
-    return text.isascii() and text.replace("-", "a").replace("_", "a").isalnum()
+_STATUS_URIS: Final = InForm(_check_status_uri)
 
 
 def _read_bytes(text: str, length: int, name: str) -> bytes:
     try:
-        data = base64url.decode(text.encode("ascii"))
+        data = base64url.decode_text(text)
     except ValueError:
         data = b""
     if len(data) != length:

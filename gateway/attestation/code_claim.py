@@ -20,6 +20,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.attestation.errors import AttestationError, AttestationFault
+from gateway.attestation.in_form import MAX_REMEMBERED, InForm
 from gateway.codes.levels import Basis, Level, TriState
 from gateway.codes.unified import (
     MAX_ALSO,
@@ -35,12 +36,11 @@ Seconds = Annotated[int, Meta(ge=0, le=LAST_SECOND)]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_SECONDS: Final = 86_400
-# Distinct schemes and divisions of the whole country fit; what does not is held
-# against its form anew.
-_REMEMBERED: Final = 4096
 # As `UnifiedCode.scheme` in code.proto.
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9-]{1,31}@[0-9a-z][0-9a-z.-]{0,31}", re.ASCII)
 _DIVISION: Final = re.compile(r"[0-9]{6}", re.ASCII)
+# Asking the class of an enumeration for a member costs more than the check does.
+_ABSENT: Final = TriState.ABSENT
 
 
 class _Release(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -115,10 +115,11 @@ def check_code(claim: CodeClaim, expires: int) -> None:
         AttestationError: ``CLAIMS_INVALID``, or ``LIFETIME_TOO_LONG`` when the
             attestation would outlive a report.
     """
+    also = claim.also
     try:
         _check_report(claim, expires)
-        if claim.also is not UNSET:
-            for other in claim.also:
+        if also is not UNSET:
+            for other in also:
                 _check_report(other, expires)
             # What reports must be beside each other is checked on construction.
             read_code(claim)
@@ -143,34 +144,43 @@ def outlived() -> AttestationError:
     )
 
 
-# Texts of few distinct values are held against their form once; what failed is
-# not remembered.
-@lru_cache(_REMEMBERED)
 def _check_scheme(text: str) -> None:
     if not _SCHEME.fullmatch(text):
         raise ValueError("not the name of a scheme")
 
 
-@lru_cache(_REMEMBERED)
 def _check_division(text: str) -> None:
     if not _DIVISION.fullmatch(text):
         raise ValueError("not a division")
 
 
-def _check_report(report: ReportClaim, expires: int) -> None:
-    _check_scheme(report.scheme)
-    _check_division(report.issued_by)
-    if report.area is not UNSET:
-        _check_division(report.area)
-    if report.valid_until is not UNSET and expires > report.valid_until:
-        raise outlived()
-    basis, declarations = report.basis, report.declarations
-    if basis is not UNSET and len(_read_basis(basis)) != len(basis):
+def _check_basis(basis: tuple[Basis, ...]) -> None:
+    if len(_read_basis(basis)) != len(basis):
         raise ValueError("a basis is named twice")
+
+
+_SCHEMES: Final = InForm(_check_scheme)
+_DIVISIONS: Final = InForm(_check_division)
+_BASES: Final = InForm(_check_basis)
+
+
+def _check_report(report: ReportClaim, expires: int) -> None:
+    scheme, issued_by, area = report.scheme, report.issued_by, report.area
+    if scheme not in _SCHEMES:
+        _SCHEMES.learn(scheme)
+    if issued_by not in _DIVISIONS:
+        _DIVISIONS.learn(issued_by)
+    if area is not UNSET and area not in _DIVISIONS:
+        _DIVISIONS.learn(area)
+    valid_until, basis, declarations = report.valid_until, report.basis, report.declarations
+    if valid_until is not UNSET and expires > valid_until:
+        raise outlived()
+    if basis is not UNSET and basis not in _BASES:
+        _BASES.learn(basis)
     if declarations is not UNSET and (
-        declarations.contact is TriState.ABSENT
-        or declarations.risk_area is TriState.ABSENT
-        or declarations.overseas is TriState.ABSENT
+        declarations.contact is _ABSENT
+        or declarations.risk_area is _ABSENT
+        or declarations.overseas is _ABSENT
     ):
         raise ValueError("what is absent is left out")
 
@@ -250,32 +260,32 @@ def _moment(seconds: int | UnsetType) -> datetime | None:
 
 
 # Few sets of bases exist; every report shares them.
-@lru_cache(_REMEMBERED)
+@lru_cache(MAX_REMEMBERED)
 def _write_basis(basis: frozenset[Basis]) -> tuple[Basis, ...]:
     return tuple(sorted(basis))
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(MAX_REMEMBERED)
 def _read_basis(basis: tuple[Basis, ...]) -> frozenset[Basis]:
     return frozenset(basis)
 
 
 # Likewise few triples of answers. The result is shared and never changed.
-@lru_cache(_REMEMBERED)
+@lru_cache(MAX_REMEMBERED)
 def _write_declarations(
     contact: TriState, risk_area: TriState, overseas: TriState
 ) -> _Declarations:
     return _Declarations(
-        UNSET if contact is TriState.ABSENT else contact,
-        UNSET if risk_area is TriState.ABSENT else risk_area,
-        UNSET if overseas is TriState.ABSENT else overseas,
+        UNSET if contact is _ABSENT else contact,
+        UNSET if risk_area is _ABSENT else risk_area,
+        UNSET if overseas is _ABSENT else overseas,
     )
 
 
 def _read_declarations(claim: _Declarations) -> Declarations:
     contact, risk_area, overseas = claim.contact, claim.risk_area, claim.overseas
     return Declarations(
-        TriState.ABSENT if contact is UNSET else contact,
-        TriState.ABSENT if risk_area is UNSET else risk_area,
-        TriState.ABSENT if overseas is UNSET else overseas,
+        _ABSENT if contact is UNSET else contact,
+        _ABSENT if risk_area is UNSET else risk_area,
+        _ABSENT if overseas is UNSET else overseas,
     )

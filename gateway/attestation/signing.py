@@ -8,8 +8,8 @@ checked before the key is touched.
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import hashes
@@ -47,7 +47,7 @@ def sign_payload(payload: bytes, key: SigningKey, token_type: str) -> str:
     The payload is not looked at: whoever calls this answers for what it says.
     """
     header = _header(key.algorithm, key.key_id, token_type)
-    signing_input = header + b"." + base64url.encode_bytes(payload)
+    signing_input = header + base64url.encode_bytes(payload)
     signature = base64url.encode_bytes(sign_bytes(signing_input, key))
     return (signing_input + b"." + signature).decode()
 
@@ -60,7 +60,7 @@ def sign_bytes(data: bytes, key: SigningKey) -> bytes:
     if key.algorithm == "Ed25519":
         signature: bytes = private.sign(data)
         return signature
-    return _raw(private.sign(hashlib.sha256(data).digest(), ES256))
+    return _raw(private.sign(sha256(data).digest(), ES256))
 
 
 def _raw(der: bytes) -> bytes:
@@ -70,7 +70,11 @@ def _raw(der: bytes) -> bytes:
     A number has a zero in front when its first bit is set, and lacks the zeros that
     it would begin with.
     """
-    split = 4 + der[3]
+    length = der[3]
+    split = 4 + length
+    if length >= COORDINATE_BYTES and len(der) - split - 2 >= COORDINATE_BYTES:
+        # All but a hundredth of all signatures: no number lacks a byte.
+        return der[split - COORDINATE_BYTES : split] + der[-COORDINATE_BYTES:]
     r, s = der[4:split].lstrip(b"\0"), der[split + 2 :].lstrip(b"\0")
     return r.rjust(COORDINATE_BYTES, b"\0") + s.rjust(COORDINATE_BYTES, b"\0")
 
@@ -90,4 +94,4 @@ def other_s(signature: bytes) -> bytes:
 @lru_cache(256)
 def _header(algorithm: Algorithm, key_id: str, token_type: str) -> bytes:
     text = f'{{"alg":"{algorithm}","kid":"{key_id}","typ":"{token_type}"}}'
-    return base64url.encode_bytes(text.encode())
+    return base64url.encode_bytes(text.encode()) + b"."

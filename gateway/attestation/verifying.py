@@ -29,9 +29,9 @@ same token those spend as much on the frame as on the signature.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -45,12 +45,11 @@ from gateway.attestation.claims import (
     Claims,
     attestation_of,
     read_claims,
-    region_code,
-    region_prefix,
 )
 from gateway.attestation.code_claim import to_seconds
 from gateway.attestation.errors import AttestationError, AttestationFault
 from gateway.attestation.keys import ALGORITHMS, COORDINATE_BYTES, KEY_ID_LENGTH, VerificationKey
+from gateway.attestation.regions import REGIONS, region_code, region_prefix
 from gateway.attestation.sd_jwt import SD_TOKEN_TYPE, split
 from gateway.attestation.sd_jwt_reader import disclosed_of, read_disclosed
 from gateway.attestation.signing import ES256, TOKEN_TYPE
@@ -83,6 +82,8 @@ _P256_ORDER: Final = bytes.fromhex(
     "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551"
 )
 _ZERO: Final = bytes(COORDINATE_BYTES)
+# Asking the class of an enumeration for a member costs more than the check does.
+_CARRIED: Final = AttestationUse.CARRIED
 
 
 class KeySource(Protocol):
@@ -132,8 +133,8 @@ class AttestationVerifier:
         self._cache = cache
         # Header segment -> (alg, kid), of tokens that verified: so a stranger
         # cannot fill it, and what is in it was read strictly once.
-        self._headers: dict[bytes, tuple[str, str]] = {}
-        self._disclosed_headers: dict[bytes, tuple[str, str]] = {}
+        self._headers: dict[str, tuple[str, str]] = {}
+        self._disclosed_headers: dict[str, tuple[str, str]] = {}
 
     def verify(
         self,
@@ -159,23 +160,25 @@ class AttestationVerifier:
             TrustError: trust knows no such key, or does not believe the issuer.
             CallerError: ``audience`` or ``now`` is not what it must be.
         """
-        destination, now_seconds = _reader(audience, now)
-        data = _token_bytes(token)
+        now_seconds = _reader(audience, now)
+        text = _token_text(token)
         cache = self._cache
         if cache is None:
-            claims, answered, _ = self._verify_token(data, now_seconds)
+            claims, answered, _ = self._verify_signed(text, now_seconds, TOKEN_TYPE, read_claims)
             attestation = attestation_of(claims, answered)
         else:
-            digest = hashlib.sha256(data).digest()
+            digest = sha256(text.encode()).digest()
             generation = cache.generation
             found = cache.get(digest, now_seconds)
             if found is None or not self._still_holds(found, now_seconds):
-                claims, answered, key = self._verify_token(data, now_seconds)
+                claims, answered, key = self._verify_signed(
+                    text, now_seconds, TOKEN_TYPE, read_claims
+                )
                 found = VerifiedToken(attestation_of(claims, answered), key, claims)
                 cache.put(digest, found, generation)
             attestation = found.attestation
         if attestation.audience != audience:
-            _check_audience(attestation, destination)
+            _check_audience(attestation, audience)
         if is_import:
             _check_import(attestation)
         else:
@@ -199,44 +202,37 @@ class AttestationVerifier:
             TrustError: as ``verify``.
             CallerError: as ``verify``.
         """
-        destination, now_seconds = _reader(audience, now)
-        signed, disclosures = split(_token_bytes(token))
+        now_seconds = _reader(audience, now)
+        signed, disclosures = split(_token_text(token).encode())
         claims, read, _ = self._verify_signed(
-            signed,
+            signed.decode(),
             now_seconds,
             SD_TOKEN_TYPE,
             lambda payload: read_disclosed(payload, disclosures),
         )
         attestation = disclosed_of(claims, read)
         if attestation.audience != audience:
-            _check_audience(attestation, destination)
+            _check_audience(attestation, audience)
         _check_question(attestation, nonce)
         return attestation
 
-    def _verify_token(
-        self, data: bytes, now_seconds: int
-    ) -> tuple[Claims, bytes | None, VerificationKey]:
-        return self._verify_signed(data, now_seconds, TOKEN_TYPE, read_claims)
-
     def _verify_signed(
         self,
-        data: bytes,
+        text: str,
         now_seconds: int,
         token_type: str,
         read: Callable[[bytes], tuple[Claims, _R]],
     ) -> tuple[Claims, _R, VerificationKey]:
         """Everything that does not depend on who reads and what was asked."""
-        signing_input, _, signature_segment = data.rpartition(b".")
-        header_segment, _, payload_segment = signing_input.partition(b".")
-        is_whole = token_type == TOKEN_TYPE
-        headers = self._headers if is_whole else self._disclosed_headers
+        signing_input, _, signature_segment = text.rpartition(".")
+        header_segment, _, payload_segment = signing_input.partition(".")
+        headers = self._headers if token_type is TOKEN_TYPE else self._disclosed_headers
         known = headers.get(header_segment)
-        if known is None and data.count(b".") != _DOTS:
+        if known is None and text.count(".") != _DOTS:
             raise _malformed()
         algorithm, key_id = known or _parse_header(header_segment, token_type)
         try:
-            payload = base64url.decode(payload_segment)
-            signature = base64url.decode(signature_segment)
+            payload, signature = base64url.decode_pair(payload_segment, signature_segment)
         except ValueError:
             raise _malformed() from None
         claims, beside = read(payload)
@@ -246,12 +242,23 @@ class AttestationVerifier:
                 "alg is not the algorithm of the key",
                 code=AttestationFault.ATTESTATION_ALGORITHM,
             )
-        self._check_key_time(key, claims.iat)
-        check_signature(key, signature, signing_input)
+        leeway = self._leeway_seconds
+        issued = claims.iat
+        # Rows of comparisons for what is as it should be; what is not is asked rule by rule.
+        if not (
+            key.first_second - leeway <= issued < key.end_second + leeway
+            and issued < key.believed_until_second
+        ):
+            self._check_key_time(key, issued)
+        check_signature(key, signature, signing_input.encode())
         if known is None:
             _remember_header(headers, header_segment, algorithm, key_id)
         _check_divisions(claims, key)
-        self._check_times(claims, key, now_seconds)
+        if (
+            not claims.nbf - leeway <= now_seconds < claims.exp + leeway
+            or key.max_lifetime_seconds is not None
+        ):
+            self._check_times(claims, key, now_seconds)
         if key.distrusts:
             _check_distrusts(claims, key)
         return claims, beside, key
@@ -301,45 +308,43 @@ class AttestationVerifier:
             )
 
 
-def _reader(audience: str, now: datetime) -> tuple[str, int]:
-    """The six digits of the region that reads, and its clock in seconds."""
+def _reader(audience: str, now: datetime) -> int:
+    """Checks who reads, and when; returns the clock in seconds."""
     if now.tzinfo is None:
         raise CallerError("the time needs a zone")
-    try:
-        destination = region_code(audience)
-    except ValueError:
-        raise CallerError("the audience is the URN of one region") from None
+    if audience not in REGIONS:
+        try:
+            REGIONS.learn(audience)
+        except ValueError:
+            raise CallerError("the audience is the URN of one region") from None
     # Fractions do not matter: every bound is a whole second.
-    return destination, to_seconds(now)
+    return to_seconds(now)
 
 
 def _remember_header(
-    headers: dict[bytes, tuple[str, str]], segment: bytes, algorithm: str, key_id: str
+    headers: dict[str, tuple[str, str]], segment: str, algorithm: str, key_id: str
 ) -> None:
     if len(headers) >= _MAX_REMEMBERED_HEADERS:
         headers.clear()
     headers[segment] = (algorithm, key_id)
 
 
-def _token_bytes(token: str | bytes) -> bytes:
+def _token_text(token: str | bytes) -> str:
     if len(token) > MAX_TOKEN_BYTES:
         raise AttestationError(
             f"longer than {MAX_TOKEN_BYTES} bytes", code=AttestationFault.ATTESTATION_TOO_LARGE
         )
-    if isinstance(token, bytes):
-        return token
-    try:
-        return token.encode("ascii")
-    except UnicodeEncodeError:
-        raise _malformed() from None
+    if not token.isascii():
+        raise _malformed()
+    return token if isinstance(token, str) else token.decode()
 
 
-def _parse_header(segment: bytes, token_type: str) -> tuple[str, str]:
+def _parse_header(segment: str, token_type: str) -> tuple[str, str]:
     """Reads a header for the first time; returns algorithm and key id."""
     if len(segment) > _MAX_HEADER_SEGMENT:
         raise _bad_header()
     try:
-        header = strict_json.loads(base64url.decode(segment))
+        header = strict_json.loads(base64url.decode(segment.encode()))
     except strict_json.DoubledMemberError:
         raise _bad_header() from None
     except ValueError:
@@ -376,7 +381,7 @@ def check_signature(key: VerificationKey, signature: bytes, signing_input: bytes
     public: Any = key.public_key
     try:
         if key.algorithm == "ES256":
-            public.verify(_der(signature), hashlib.sha256(signing_input).digest(), ES256)
+            public.verify(_der(signature), sha256(signing_input).digest(), ES256)
         else:
             public.verify(signature, signing_input)
     except InvalidSignature:
@@ -389,6 +394,12 @@ def _der(signature: bytes) -> bytes:
     Raises:
         AttestationError: a number is zero, or not below the order of the curve.
     """
+    r_first, s_first = signature[0], signature[COORDINATE_BYTES]
+    # The order begins with FF: in all but a hundredth of all signatures the first bytes
+    # say that the numbers lie between zero and it, and that they have all their bytes.
+    if 0 < r_first < 0xFF and 0 < s_first < 0xFF:  # noqa: PLR2004 - as just said
+        head, middle = _DER_FRAMES[r_first >> 7][s_first >> 7]
+        return head + signature[:COORDINATE_BYTES] + middle + signature[COORDINATE_BYTES:]
     r, s = signature[:COORDINATE_BYTES], signature[COORDINATE_BYTES:]
     # Bytes of one length compare as the numbers they are.
     if not (_ZERO < r < _P256_ORDER and _ZERO < s < _P256_ORDER):
@@ -400,6 +411,16 @@ def _der(signature: bytes) -> bytes:
     return b"\x30%c\x02%c%b\x02%c%b" % (len(r) + len(s) + 4, len(r), r, len(s), s)
 
 
+def _der_frame(r_sign: int, s_sign: int) -> tuple[bytes, bytes]:
+    """What stands before and between two numbers of 32 bytes, by their first bits."""
+    r_length, s_length = COORDINATE_BYTES + r_sign, COORDINATE_BYTES + s_sign
+    head = bytes([0x30, r_length + s_length + 4, 0x02, r_length, *bytes(r_sign)])
+    return head, bytes([0x02, s_length, *bytes(s_sign)])
+
+
+_DER_FRAMES: Final = tuple(tuple(_der_frame(r, s) for s in (0, 1)) for r in (0, 1))
+
+
 def _check_divisions(claims: Claims, key: VerificationKey) -> None:
     prefixes, code = key.prefixes, claims.code
     # `iss` was read as the URN of one region, so it ends in the six digits.
@@ -407,9 +428,9 @@ def _check_divisions(claims: Claims, key: VerificationKey) -> None:
         raise AttestationError(
             "iss lies outside the divisions of its key", code=AttestationFault.ISSUER_NOT_ALLOWED
         )
+    also = code.also
     if not code.issued_by.startswith(prefixes) or (
-        code.also is not UNSET
-        and not all(other.issued_by.startswith(prefixes) for other in code.also)
+        also is not UNSET and not all(other.issued_by.startswith(prefixes) for other in also)
     ):
         raise AttestationError(
             "a report was issued outside the divisions of the key",
@@ -424,8 +445,8 @@ def _check_distrusts(claims: Claims, key: VerificationKey) -> None:
         )
 
 
-def _check_audience(attestation: Attestation | DisclosedAttestation, destination: str) -> None:
-    if not destination.startswith(region_prefix(attestation.audience)):
+def _check_audience(attestation: Attestation | DisclosedAttestation, reader: str) -> None:
+    if not region_code(reader).startswith(region_prefix(attestation.audience)):
         raise AttestationError(
             "aud does not contain this region", code=AttestationFault.AUDIENCE_MISMATCH
         )
@@ -433,7 +454,7 @@ def _check_audience(attestation: Attestation | DisclosedAttestation, destination
 
 def _check_question(attestation: Attestation | DisclosedAttestation, nonce: bytes | None) -> None:
     if nonce is None:
-        if attestation.use is not AttestationUse.CARRIED:
+        if attestation.use is not _CARRIED:
             raise AttestationError(
                 "an attestation of another use than carried, without its question",
                 code=AttestationFault.ATTESTATION_REPLAYED,
