@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import yaml
@@ -45,6 +46,9 @@ MAX_NODES: Final = 20_000
 
 MAX_INTEGER_DIGITS: Final = 15
 """Longest integer: below 2**53, so every JSON reader keeps it exact."""
+
+_REMEMBERED: Final = 64
+"""Documents kept as they were read: every scheme that ships, with its vectors."""
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)\Z", re.ASCII)
 _FRACTION = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15}\Z", re.ASCII)
@@ -134,6 +138,10 @@ def path_text(path: Sequence[str | int]) -> str:
 def parse_yaml(data: bytes, *, max_bytes: int) -> YamlDocument:
     """Read one document.
 
+    Whoever reads the same bytes again gets a value of their own without the work:
+    commands and programs come back to the documents of a scheme several times, and
+    reading one takes a hundred times as long as copying it.
+
     Args:
         data: UTF-8 text; a byte-order mark is tolerated.
         max_bytes: largest size accepted, inclusive.
@@ -144,6 +152,20 @@ def parse_yaml(data: bytes, *, max_bytes: int) -> YamlDocument:
     """
     if len(data) > max_bytes:
         raise YamlError(1, f"the document exceeds {max_bytes} bytes", "make it smaller")
+    document = _read(data)
+    return YamlDocument(_copy(document.value), document._lines)  # noqa: SLF001 - of its own class
+
+
+def _copy(value: YamlValue) -> YamlValue:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read(data: bytes) -> YamlDocument:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

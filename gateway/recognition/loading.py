@@ -44,6 +44,7 @@ A bare date is 00:00 in Asia/Shanghai, China's one zone; a time needs an offset.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -124,8 +125,9 @@ def shipped_regions() -> tuple[str, ...]:
     )
 
 
+@cache
 def shipped_policy(region: str) -> Policy:
-    """The policy that comes with this package for a region.
+    """The policy that comes with this package for a region, read once.
 
     Raises:
         PolicyError: there is none.

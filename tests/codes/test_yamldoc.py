@@ -65,6 +65,23 @@ def test_the_line_of_a_missing_part_is_that_of_what_is_around_it() -> None:
     assert document.line(("nothing",)) == 1
 
 
+def test_who_reads_the_same_bytes_again_gets_a_value_of_their_own() -> None:
+    text = "a: {b: [1, {c: x}]}\n"
+    first = parse(text)
+    value: Any = first.value
+    value["a"]["b"][1]["c"] = "changed"
+    value["a"]["b"].append(2)
+    again = parse(text)
+    assert again.value == {"a": {"b": [1, {"c": "x"}]}}
+    assert again.line(("a", "b", 1, "c")) == first.line(("a", "b", 1, "c")) == 1
+
+
+def test_a_document_that_was_read_is_refused_where_less_is_allowed() -> None:
+    parse("a: 1\n")
+    with pytest.raises(YamlError, match="exceeds"):
+        parse_yaml(b"a: 1\n", max_bytes=4)
+
+
 def test_a_document_made_of_values_has_no_lines() -> None:
     assert YamlDocument({"a": 1}).line(("a",)) == 0
 
