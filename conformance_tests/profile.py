@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from conformance_tests.model import Role
+from conformance_tests.yamlfile import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,7 +121,7 @@ def load_profile(path: Path, *, role: Role | None = None, target: str | None = N
     if len(data) > MAX_PROFILE_BYTES:
         raise ProfileError(f"the profile is larger than {MAX_PROFILE_BYTES} bytes")
     try:
-        entries = yaml.safe_load(data)
+        entries = load_yaml(data)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

@@ -13,9 +13,8 @@ import importlib.resources
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from conformance_tests.model import Case, Role, Severity
+from conformance_tests.yamlfile import load_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Fault:
 @functools.cache
 def _load(name: str) -> Any:
     source = importlib.resources.files("conformance_tests") / name
-    return yaml.safe_load(source.read_text(encoding="utf-8"))
+    return load_yaml(source.read_text(encoding="utf-8"))
 
 
 def load_requirements() -> dict[str, Requirement]:
