@@ -19,11 +19,13 @@ No text here repeats a token or a claim of it.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.attestation.keys import SigningKey, VerificationKey
+from gateway.hub.keys import key_source
 from gateway.trust import jws, names
 from gateway.wire.errors import RpcFailure
 from gateway.wire.hub_tokens import (
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     import grpc
 
     from gateway.hub.directory import CallerRecord, MemberDirectory
+    from gateway.hub.keys import KeySource
 
 GRANT_LIFETIME_SECONDS: Final = 600
 """As long as an access token: a suspended caller's grant dies as soon as its token."""
@@ -85,7 +88,8 @@ class AccessControl:
 
     Args:
         hub_urn: issuer and audience of every token.
-        keys: the hub's token keys, the retired ones that still verify included.
+        keys: the hub's token keys, the retired ones that still verify included; a
+            mapping by id may change while it is used.
         directory: the members.
         clock: now, in UTC.
         max_cached: tokens whose verification is kept.
@@ -94,7 +98,7 @@ class AccessControl:
     def __init__(
         self,
         hub_urn: str,
-        keys: Iterable[VerificationKey],
+        keys: Iterable[VerificationKey] | Mapping[str, VerificationKey],
         directory: MemberDirectory,
         *,
         clock: Callable[[], datetime],
@@ -106,7 +110,7 @@ class AccessControl:
             named="access token",
             issuer=hub_urn,
             audience=hub_urn,
-            keys={key.key_id: key for key in keys},
+            keys=keys if isinstance(keys, Mapping) else {key.key_id: key for key in keys},
             read=_read_access,
             refuse=RpcFailure,
             clock=clock,
@@ -197,7 +201,8 @@ class GrantMinter:
 
     Args:
         hub_urn: issuer.
-        key: the hub's token key; ES256, because every adapter must read it.
+        key: the hub's token key, or what says which one signs; ES256, because every
+            adapter must read it. What a key signed that has given way is not handed out.
         clock: now, in UTC.
         lifetime_seconds: life of a grant.
         max_cached: grants kept.
@@ -206,17 +211,17 @@ class GrantMinter:
     def __init__(
         self,
         hub_urn: str,
-        key: SigningKey,
+        key: SigningKey | KeySource,
         *,
         clock: Callable[[], datetime],
         lifetime_seconds: int = GRANT_LIFETIME_SECONDS,
         max_cached: int = MAX_CACHED,
     ) -> None:
         self._hub_urn = hub_urn
-        self._key = key
+        self._key = key_source(key)
         self._clock = clock
         self._lifetime_seconds = lifetime_seconds
-        self._cache: Bounded[tuple[CallerRecord, Grant]] = Bounded(max_cached)
+        self._cache: Bounded[tuple[CallerRecord, str, Grant]] = Bounded(max_cached)
 
     def grant(self, caller: CallerRecord, adapter: str) -> Grant:
         """Return a grant with at least a fifth of its life left.
@@ -225,16 +230,19 @@ class GrantMinter:
             caller: who asks, as the directory has it now.
             adapter: URN of the authority whose adapter reads it.
         """
-        now = self._clock().timestamp()
+        moment = self._clock()
+        now = moment.timestamp()
+        # By the same moment as `iat`, or a grant could be older than its key.
+        signs = self._key(moment)
         key = (caller.urn, adapter)
         kept = self._cache.get(key)
-        if kept is not None and kept[0] == caller and now < kept[1].renew_at:
-            return kept[1]
-        grant = self._mint(caller, adapter, int(now))
-        self._cache.put(key, (caller, grant))
+        if kept is not None and kept[:2] == (caller, signs.key_id) and now < kept[2].renew_at:
+            return kept[2]
+        grant = self._mint(caller, adapter, int(now), signs)
+        self._cache.put(key, (caller, signs.key_id, grant))
         return grant
 
-    def _mint(self, caller: CallerRecord, adapter: str, now: int) -> Grant:
+    def _mint(self, caller: CallerRecord, adapter: str, now: int, key: SigningKey) -> Grant:
         expires_at = now + self._lifetime_seconds
         renew_at = now + _RENEW_AT * self._lifetime_seconds
         if caller.grant_expires_at is not None:
@@ -254,4 +262,4 @@ class GrantMinter:
         }
         if caller.via or names.is_hub_urn(adapter):
             claims["via"] = [*caller.via, self._hub_urn]
-        return Grant(jws.sign(claims, self._key, typ=GRANT_TYPE), renew_at)
+        return Grant(jws.sign(claims, key, typ=GRANT_TYPE), renew_at)

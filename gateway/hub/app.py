@@ -25,7 +25,7 @@ import structlog
 from hutong.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from hutong.v1.sighting_service_pb2_grpc import add_SightingServiceServicer_to_server
 
-from gateway.hub.access import AccessControl, GrantMinter, hub_verification_key
+from gateway.hub.access import AccessControl, GrantMinter
 from gateway.hub.accounting import Accounting
 from gateway.hub.admission import DocumentChecks
 from gateway.hub.app_parts import (
@@ -38,7 +38,6 @@ from gateway.hub.app_parts import (
     page_secret,
 )
 from gateway.hub.delegation import GrantReader, HubCallers
-from gateway.hub.errors import HubSetupError
 from gateway.hub.exchange_handler import exchange_handler
 from gateway.hub.exchange_service import (
     EXCHANGE_SERVICE,
@@ -58,7 +57,7 @@ from gateway.hub.hub_adapter import (
     adapter_handler,
 )
 from gateway.hub.hub_metrics import HubCollector
-from gateway.hub.keys import HubKeys, load_hub_keys
+from gateway.hub.keys import HubKeyRing
 from gateway.hub.mirror import StoreMirror
 from gateway.hub.oauth import TokenIssuer
 from gateway.hub.packs import PackMaker
@@ -79,7 +78,7 @@ from gateway.hub.status_metrics import StatusCollector
 from gateway.hub.status_publisher import StatusPublisher
 from gateway.hub.trust_parts import make_trust_parts
 from gateway.store import Store, StoreError
-from gateway.trust import make_anchor
+from gateway.wire.hub_tokens import TokenKeys
 from gateway.wire.loop import stop_on_signals
 from gateway.wire.metrics import new_registry
 from gateway.wire.server import HutongServer, ServerSettings
@@ -117,7 +116,7 @@ class Hub:
     def __init__(
         self,
         settings: HubSettings,
-        keys: HubKeys,
+        keys: HubKeyRing,
         store: Store,
         *,
         check_policy: Callable[[Mapping[str, Any]], object],
@@ -135,12 +134,13 @@ class Hub:
         self.status_intake: StatusIntake | None = None
         self.feed = HubFeed(
             hub_urn=settings.urn,
-            key=keys.feed,
-            anchor=make_anchor(settings.urn, feed_keys=[keys.feed], token_keys=[keys.token]),
+            key=keys.feed_key,
+            anchor=keys.root(),
             clock=clock,
             watcher_queue=settings.feed.watcher_queue,
             stall_seconds=settings.feed.stall_seconds,
         )
+        self._token_key = keys.token_key(lambda: self.feed.anchor)
         self.feeds: dict[str, ServedFeed] = {settings.urn: self.feed}
         self.status_lists = StatusLists(store)
         self.readers = Readers(clock)
@@ -181,7 +181,7 @@ class Hub:
             settings.http,
             settings.tls,
             tokens_per_minute=settings.tokens.tokens_per_minute,
-            jwks=keys.jwks(),
+            jwks=self.feed.jwks,
             snapshots=self.feed,
             status_lists=self.status_lists.get,
             is_ready=self._check_ready,
@@ -191,19 +191,19 @@ class Hub:
     async def start(self, stack: AsyncExitStack) -> None:
         """Fill memory, then listen; what was begun is undone by the stack."""
         settings, keys = self._settings, self._keys
-        await self.mirror.load()
+        await self._load()
         stack.push_async_callback(self.mirror.close)
         await self.registry.constrain()
         members = self.mirror.members
         access = AccessControl(
             settings.urn,
-            [hub_verification_key(keys.token, settings.urn)],
+            TokenKeys(lambda: self.feed.anchor.token_keys),
             members,
             clock=self._clock,
         )
         accounting = Accounting(UsageSink(self.store, self._clock))
         await background(stack, accounting.run())
-        grants = GrantMinter(settings.urn, keys.token, clock=self._clock)
+        grants = GrantMinter(settings.urn, self._token_key, clock=self._clock)
         self.federation = federation = Federation(
             settings,
             feed=self.feed,
@@ -246,7 +246,7 @@ class Hub:
             self.registry,
             access,
             parts,
-            page_secret=page_secret(keys),
+            page_secret=page_secret(keys.token.oldest()),
             enrolments_per_minute=settings.grpc.enrolments_per_minute,
         )
         registry_service.packs = PackMaker(self.feed, self.store, self.status_lists)
@@ -287,7 +287,7 @@ class Hub:
         self._door.open(
             TokenIssuer(
                 hub_urn=settings.urn,
-                key=keys.token,
+                key=self._token_key,
                 clients=members,
                 ledger=self.store,
                 lifetime_seconds=settings.tokens.lifetime_seconds,
@@ -309,6 +309,10 @@ class Hub:
             http=self.http_url,
             sequence=self.feed.sequence,
         )
+
+    async def _load(self) -> None:
+        await self.mirror.load()
+        self._keys.check(self.feed.anchor, self._clock())
 
     @property
     def http_url(self) -> str:
@@ -392,9 +396,7 @@ async def running_hub(
         StoreError: the store cannot be opened, or does not verify.
         ServerError: the gRPC door cannot be opened.
     """
-    keys = load_hub_keys(settings)
-    if keys.feed.key_id == keys.token.key_id:
-        raise HubSetupError("feed key and token key are the same; one key has one use")
+    keys = HubKeyRing(settings)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(settings.store))
         hub = Hub(settings, keys, store, check_policy=check_policy, clock=clock)

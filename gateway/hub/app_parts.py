@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from gateway.attestation.keys import SigningKey
     from gateway.hub.access import GrantMinter
     from gateway.hub.accounting import UsageRow as Sum
     from gateway.hub.directory import AdapterRecord, HubDirectory
     from gateway.hub.federation import Federation
-    from gateway.hub.keys import HubKeys
 
 FORGET_PROOFS_SECONDS: Final = 600.0
 """Spent proofs live five minutes; the table stays small when it is swept this often."""
@@ -114,9 +114,9 @@ def purpose_name(number: int) -> str:
     return name.removeprefix("PURPOSE_")
 
 
-def page_secret(keys: HubKeys) -> bytes:
-    """The same in every process that holds the hub's keys, and told to nobody."""
-    secret = signing_key_to_jwk(keys.token)["d"].encode("ascii")
+def page_secret(key: SigningKey) -> bytes:
+    """The same in every process that holds the hub's oldest token key, and told to nobody."""
+    secret = signing_key_to_jwk(key)["d"].encode("ascii")
     return hmac.digest(secret, _PAGE_LABEL, hashlib.sha256)
 
 

@@ -20,11 +20,13 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.attestation.keys import SigningKey
 from gateway.errors import TrustError
 from gateway.hub.errors import RegistryError
+from gateway.hub.feed_rows import follow_row, verified_row
 from gateway.hub.feed_watch import Snapshot, Watchers
 from gateway.store import FeedRow, StoreCorruptError
-from gateway.trust import FeedEntry, FeedKind, FeedLog, verify_entry
+from gateway.trust import FeedKind, FeedLog, verify_entry, walked
 from gateway.trust.pack import make_pack
 from gateway.trust.replica import FeedReplica
 
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from gateway.attestation.keys import SigningKey
     from gateway.hub.feed_watch import Watcher
+    from gateway.hub.keys import FeedKeys
     from gateway.store import FeedStateRow
     from gateway.trust import TrustAnchor, TrustBundle
     from gateway.trust.live import LiveSet
@@ -51,8 +53,8 @@ class HubFeed:
 
     Args:
         hub_urn: URN of the hub.
-        key: its feed key.
-        anchor: what verifies the feed, the keys of the past included.
+        key: its feed key, or what says which one signs.
+        anchor: what the feed is walked from.
         clock: the time, UTC.
         watcher_queue: frames that wait for one watcher.
         stall_seconds: how long a cut watcher may block.
@@ -62,14 +64,14 @@ class HubFeed:
         self,
         *,
         hub_urn: str,
-        key: SigningKey,
+        key: SigningKey | FeedKeys,
         anchor: TrustAnchor,
         clock: Callable[[], datetime],
         watcher_queue: int,
         stall_seconds: float,
     ) -> None:
-        self._key = key
-        self._anchor = anchor
+        self._keys: FeedKeys = _only(key) if isinstance(key, SigningKey) else key
+        self._root = anchor
         self._clock = clock
         self._log = FeedLog(hub_urn)
         self._replica = FeedReplica(anchor)
@@ -108,6 +110,15 @@ class HubFeed:
         return self._log.digest
 
     @property
+    def anchor(self) -> TrustAnchor:
+        """The hub's own keys, as the newest entry leaves them."""
+        return self._replica.anchor
+
+    def jwks(self) -> dict[str, Any]:
+        """Return the token keys as a JWK Set, those to come and those of the past included."""
+        return self.anchor.token_jwks()
+
+    @property
     def bundle(self) -> TrustBundle:
         """The answers that the feed gives now."""
         return self._replica.bundle
@@ -125,7 +136,7 @@ class HubFeed:
         """
         if not self._floor < sequence <= self.sequence:
             raise RegistryError("the entry is no longer kept", code="NOT_FOUND")
-        return verify_entry(self._tail[sequence - self._floor - 1], self._anchor).issued_at
+        return verify_entry(self._tail[sequence - self._floor - 1], self.anchor).issued_at
 
     def packing(
         self, prefixes: tuple[str, ...], *, after: int, max_bytes: int
@@ -137,14 +148,15 @@ class HubFeed:
             after: zero, or a number from the floor on.
             max_bytes: longest pack.
         """
+        now = self._log.stamp(self._clock())
         return functools.partial(
             make_pack,
-            self._key,
+            self._keys(self.anchor, now),
             self._replica.live,
             hub=self.hub,
             sequence=self.sequence,
             digest=self._log.digest,
-            now=self._clock(),
+            now=now,
             prefixes=prefixes,
             after=after,
             later=tuple(self._tail[after - self._floor :]) if after else (),
@@ -178,8 +190,12 @@ class HubFeed:
         """
         log = FeedLog(self._log.hub) if is_whole else self._log
         floor = state.floor if is_whole else 0
+        try:
+            anchor = walked(self._root if is_whole else self.anchor, (row.token for row in rows))
+        except TrustError as error:
+            raise StoreCorruptError(f"the hub's own keys do not hold: {error}") from None
         for row in rows:
-            log = _follow(log, self._verify(row), floor)
+            log = follow_row(log, verified_row(row, anchor), floor)
         if log.sequence != state.last_sequence or (
             state.last_sequence and log.digest != state.last_digest
         ):
@@ -230,7 +246,9 @@ class HubFeed:
         log, trial = self._log, self._replica.copy()
         rows: list[FeedRow] = []
         for kind, subject, body in changes:
-            entry, log = log.append(self._key, kind, subject, body, now=self._clock())
+            now = self._clock()
+            key = self._keys(trial.anchor, log.stamp(now))
+            entry, log = log.append(key, kind, subject, body, now=now)
             trial.apply_entry(entry.token, entry.issued_at)
             rows.append(
                 FeedRow(
@@ -277,7 +295,7 @@ class HubFeed:
             signed_at, sequence, token = self._head
             if sequence == self.sequence and _is_fresh(signed_at, now):
                 return token
-        token = self._log.head(self._key, now=now)
+        token = self._log.head(self._keys(self.anchor, self._log.stamp(now)), now=now)
         self._head = (now, self.sequence, token)
         return token
 
@@ -290,7 +308,7 @@ class HubFeed:
                 return snapshot
         listing = self._replica.listing(self._floor)
         manifest = self._log.manifest(
-            self._key,
+            self._keys(self.anchor, self._log.stamp(now)),
             listing.live,
             now=now,
             floor=self._floor,
@@ -336,23 +354,11 @@ class HubFeed:
         """End every watcher's stream; the hub is stopping."""
         self._watchers.close()
 
-    def _verify(self, row: FeedRow) -> FeedEntry:
-        try:
-            entry = verify_entry(row.token, self._anchor)
-        except TrustError:
-            raise StoreCorruptError(
-                f"feed entry {row.sequence} is not signed by a feed key of this hub"
-            ) from None
-        said = (entry.sequence, entry.kind.value, entry.subject, entry.digest, entry.is_tombstone)
-        if said != (row.sequence, row.kind, row.subject, row.digest, row.withdrawn):
-            raise StoreCorruptError(f"feed entry {row.sequence} stands in a foreign row")
-        return entry
-
     def _extended(self, tokens: Iterable[str]) -> FeedReplica:
         replica = self._replica.copy()
         for token in tokens:
             # At its own time: the hub's clock may have been set back since.
-            replica.apply_entry(token, verify_entry(token, self._anchor).issued_at)
+            replica.apply_entry(token, verify_entry(token, replica.anchor).issued_at)
         return replica
 
     def _rebuilt(self, log: FeedLog, rows: Iterable[FeedRow], floor: int) -> FeedReplica:
@@ -368,31 +374,13 @@ class HubFeed:
             ),
             key=lambda row: row.sequence,
         )
-        now = log.issued_at or self._clock()
-        manifest = log.manifest(
-            self._key,
-            [row.digest for row in ordered if not row.withdrawn],
-            now=now,
-            floor=floor,
-            tombstones=[row.digest for row in ordered if row.withdrawn],
-        )
-        replica = FeedReplica(self._anchor)
-        replica.load_snapshot(manifest, [row.token for row in ordered], now)
-        return replica
+        now = log.stamp(self._clock())
+        tokens = [row.token for row in ordered]
+        return FeedReplica.from_listed(self._root, tokens, now, floor)
 
 
-def _follow(log: FeedLog, entry: FeedEntry, floor: int) -> FeedLog:
-    if entry.sequence == log.sequence + 1:
-        try:
-            return log.after(entry)
-        except TrustError:
-            raise StoreCorruptError(
-                f"feed entry {entry.sequence} does not follow the one before it"
-            ) from None
-    if log.sequence < entry.sequence <= floor + 1:
-        # What lies between was compacted: order still counts, the link is gone.
-        return FeedLog(log.hub, entry.sequence, entry.digest, entry.issued_at)
-    raise StoreCorruptError(f"feed entry {log.sequence + 1} is missing")
+def _only(key: SigningKey) -> FeedKeys:
+    return lambda _, __: key
 
 
 def _is_fresh(signed_at: datetime, now: datetime) -> bool:

@@ -81,7 +81,7 @@ class HttpDoor:
         settings: where to listen and how much to accept.
         tls: certificate and key.
         tokens_per_minute: tokens one client may fetch.
-        jwks: the published key set.
+        jwks: gives the published key set, those to come and those of the past included.
         snapshots: the feed.
         status_lists: gives a base status list by its digest, or None.
         is_ready: whether the hub may get traffic; must not raise.
@@ -94,7 +94,7 @@ class HttpDoor:
         tls: TlsSettings,
         *,
         tokens_per_minute: int,
-        jwks: Mapping[str, Any],
+        jwks: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
         snapshots: SnapshotSource,
         status_lists: Callable[[str], Awaitable[bytes | None]],
         is_ready: Callable[[], Awaitable[bool]],
@@ -102,7 +102,7 @@ class HttpDoor:
     ) -> None:
         self._settings = settings
         self._tls = tls
-        self._jwks = dict(jwks)
+        self._jwks = jwks if callable(jwks) else lambda: jwks
         self._snapshots = snapshots
         self._status_lists = status_lists
         self._is_ready = is_ready
@@ -233,7 +233,7 @@ class HttpDoor:
 
     async def _key_set(self, request: web.Request) -> web.Response:
         del request
-        return _json(self._jwks)
+        return _json(dict(self._jwks()))
 
     async def _snapshot(self, request: web.Request) -> web.Response:
         del request

@@ -38,6 +38,7 @@ from joserfc.jwk import ECKey, KeySet, OKPKey
 from joserfc.jwt import decode
 
 from gateway.attestation import base64url, strict_json
+from gateway.hub.keys import key_source
 from gateway.trust import jws
 from gateway.trust.times import LEEWAY, from_seconds
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from gateway.attestation.keys import SigningKey
     from gateway.hub.directory import CallerKind
+    from gateway.hub.keys import KeySource
 
 TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105  a path
 TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  RFC 9068 §2.1
@@ -251,7 +253,7 @@ class TokenIssuer:
 
     Args:
         hub_urn: issuer and audience of every token.
-        key: the hub's token key.
+        key: the hub's token key, or what says which one signs.
         clients: who may ask.
         ledger: where spent ids are remembered.
         lifetime_seconds: life of a token.
@@ -265,7 +267,7 @@ class TokenIssuer:
         self,
         *,
         hub_urn: str,
-        key: SigningKey,
+        key: SigningKey | KeySource,
         clients: ClientSource,
         ledger: ProofLedger,
         lifetime_seconds: int,
@@ -274,7 +276,7 @@ class TokenIssuer:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._hub_urn = hub_urn
-        self._key = key
+        self._key = key_source(key)
         self._ledger = ledger
         self._lifetime = lifetime_seconds
         self._issuer_url = issuer_urls[0]
@@ -329,7 +331,9 @@ class TokenIssuer:
     ) -> dict[str, Any]:
         del ignored
         granted = client.get_allowed_scope(scope)
-        now = int(self._clock().timestamp())
+        # One moment for the claims and the key, or a token could be older than its key.
+        moment = self._clock()
+        now = int(moment.timestamp())
         claims = {
             "iss": self._hub_urn,
             "aud": self._hub_urn,
@@ -341,7 +345,7 @@ class TokenIssuer:
             "jti": base64url.encode(self._random_bytes(TOKEN_ID_BYTES)),
         }
         return {
-            "access_token": jws.sign(claims, self._key, typ=TOKEN_TYPE),
+            "access_token": jws.sign(claims, self._key(moment), typ=TOKEN_TYPE),
             "token_type": "Bearer",
             "expires_in": self._lifetime,
             "scope": granted,

@@ -163,9 +163,7 @@ class FeedLog:
         A clock that was set back does not make entries go back: ``iat`` never
         falls below that of the entry before.
         """
-        issued_at = from_seconds(to_seconds(now))
-        if self.issued_at is not None:
-            issued_at = max(issued_at, self.issued_at)
+        issued_at = self.stamp(now)
         token = sign_entry(
             key,
             hub=self.hub,
@@ -209,7 +207,7 @@ class FeedLog:
             hub=self.hub,
             sequence=self.sequence,
             digest=self.digest,
-            issued_at=self._not_before_newest(now),
+            issued_at=self.stamp(now),
         )
 
     def manifest(
@@ -235,11 +233,16 @@ class FeedLog:
             hub=self.hub,
             sequence=self.sequence,
             digest=self.digest,
-            issued_at=self._not_before_newest(now),
+            issued_at=self.stamp(now),
             live=live,
             floor=floor,
             tombstones=tombstones,
         )
 
-    def _not_before_newest(self, now: datetime) -> datetime:
+    def stamp(self, now: datetime) -> datetime:
+        """Returns the time that what is signed now bears, which says by which key it is.
+
+        Whole seconds, and never below those of the newest entry.
+        """
+        now = from_seconds(to_seconds(now))
         return now if self.issued_at is None else max(now, self.issued_at)

@@ -12,12 +12,13 @@ No text here repeats a token or a claim of it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from gateway.trust import jws
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterator
     from datetime import datetime
 
     from gateway.attestation.keys import VerificationKey
@@ -75,6 +76,7 @@ class HubTokenVerifier(Generic[D]):
         issuer: URN of the hub.
         audience: URN of the reader.
         keys: the hub's token keys by id, the retired ones that still verify included.
+            Looked up at every use, so that a mapping may change: see :class:`TokenKeys`.
         read: makes the result of the claims, ``exp`` checked; raises
             :class:`ClaimError`, or an error of the room.
         refuse: makes the error of the room, from a code and a message.
@@ -103,7 +105,7 @@ class HubTokenVerifier(Generic[D]):
         self._read = read
         self._refuse = refuse
         self._clock = clock
-        self._cache: Bounded[D] = Bounded(max_cached)
+        self._cache: Bounded[tuple[str, D]] = Bounded(max_cached)
 
     def verify(self, token: str) -> D:
         """Return what a token says.
@@ -114,12 +116,13 @@ class HubTokenVerifier(Generic[D]):
         if len(token) > MAX_TOKEN_BYTES:
             raise self._refuse("TOKEN_INVALID", f"the {self._named} is too long")
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        verified = self._cache.get(digest)
-        if verified is None:
-            verified = self._verify(token)
-            self._cache.put(digest, verified)
-        self.check_expiry(verified)
-        return verified
+        kept = self._cache.get(digest)
+        # A key that was revoked since takes what it signed with it.
+        if kept is None or kept[0] not in self._keys:
+            kept = self._verify(token)
+            self._cache.put(digest, kept)
+        self.check_expiry(kept[1])
+        return kept[1]
 
     def check_expiry(self, verified: D) -> None:
         """Hold a token's end against the clock; done at every use.
@@ -130,7 +133,7 @@ class HubTokenVerifier(Generic[D]):
         if self._clock().timestamp() >= verified.expires_at:
             raise self._refuse("TOKEN_EXPIRED", f"the {self._named} is past its lifetime")
 
-    def _verify(self, token: str) -> D:
+    def _verify(self, token: str) -> tuple[str, D]:
         try:
             parts = jws.take_apart(token, typ=self._typ, max_bytes=MAX_TOKEN_BYTES)
             key = self._keys.get(parts.key_id)
@@ -141,13 +144,13 @@ class HubTokenVerifier(Generic[D]):
         except (jws.MalformedError, jws.SignatureError):
             raise self._refuse("TOKEN_INVALID", f"the {self._named} does not verify") from None
         try:
-            self._check(claims)
-            return self._read(claims)
+            self._check(claims, key)
+            return key.key_id, self._read(claims)
         except ClaimError:
             message = f"a claim of the {self._named} does not hold"
             raise self._refuse("TOKEN_INVALID", message) from None
 
-    def _check(self, claims: dict[str, Any]) -> None:
+    def _check(self, claims: dict[str, Any], key: VerificationKey) -> None:
         issued_at, expires_at = claims.get("iat"), claims.get("exp")
         if not (
             claims.get("iss") == self._issuer
@@ -156,8 +159,29 @@ class HubTokenVerifier(Generic[D]):
             and type(expires_at) is int
             and 0 < expires_at - issued_at <= MAX_LIFETIME_SECONDS
             and issued_at <= self._clock().timestamp() + LEEWAY_SECONDS
+            and key.first_second <= issued_at < key.end_second
         ):
             raise ClaimError
+
+
+class TokenKeys(Mapping[str, "VerificationKey"]):
+    """A hub's token keys as they are now, by id.
+
+    Args:
+        now: gives them; asked at every use.
+    """
+
+    def __init__(self, now: Callable[[], Mapping[str, VerificationKey]]) -> None:
+        self._now = now
+
+    def __getitem__(self, key_id: str) -> VerificationKey:
+        return self._now()[key_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
 
 
 class Bounded(Generic[T]):

@@ -62,7 +62,7 @@ async def federation(folder: Path, *, enrolled: bool = True) -> AsyncIterator[Fe
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(hub_world(folder / "hub"))
         anchor_file = folder / "anchor.json"
-        anchor_file.write_bytes(world.hub.feed._anchor.to_bytes())
+        anchor_file.write_bytes(world.hub.feed.anchor.to_bytes())
         platform = await serve_platform(
             HangzhouPlatform(population=hangzhou_population(size=200)), admin_token="synthetic"
         )

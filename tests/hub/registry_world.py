@@ -26,7 +26,7 @@ async def refused(work: Coroutine[Any, Any, Any]) -> str:
 
 def replica_of(world: RegistryWorld) -> FeedReplica:
     """What an honest reader makes of the hub's snapshot."""
-    replica = FeedReplica(world.feed._anchor)
+    replica = FeedReplica(world.feed.anchor)
     snapshot = world.feed.snapshot()
     replica.load_snapshot(snapshot.manifest, snapshot.entries, world.clock())
     return replica

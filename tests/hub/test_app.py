@@ -116,7 +116,7 @@ async def test_a_region_enrols_is_approved_publishes_and_is_in_the_feed(client: 
             timeout=TIMEOUT,
         )
     assert published.sequence == 3
-    replica = FeedReplica(client.world.hub.feed._anchor)
+    replica = FeedReplica(client.world.hub.feed.anchor)
     manifest, entries = "", []
     async for chunk in client.feed.Snapshot(feed_service_pb2.SnapshotRequest()):
         manifest = manifest or chunk.manifest
@@ -129,7 +129,7 @@ async def test_a_region_enrols_is_approved_publishes_and_is_in_the_feed(client: 
 async def test_a_watcher_sees_what_was_what_comes_and_that_nothing_comes(client: Client) -> None:
     await client.enrol(now_region())
     await client.approve(HANGZHOU)
-    replica = FeedReplica(client.world.hub.feed._anchor)
+    replica = FeedReplica(client.world.hub.feed.anchor)
     watch = client.feed.Watch(feed_service_pb2.WatchRequest(heartbeat_seconds=1))
     first = await watch.read()
     for token in first.entries.entries:

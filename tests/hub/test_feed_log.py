@@ -88,7 +88,7 @@ def table() -> Table:
 
 
 def snapshot_replica(feed: HubFeed, clock: Clock) -> FeedReplica:
-    replica = FeedReplica(feed._anchor)
+    replica = FeedReplica(feed.anchor)
     snapshot = feed.snapshot()
     replica.load_snapshot(snapshot.manifest, snapshot.entries, clock())
     return replica
@@ -187,7 +187,7 @@ def test_heads_and_manifests_are_shared_for_a_second_and_then_fresh(table: Table
     assert table.feed.head() != head
     assert table.feed.snapshot().manifest != manifest
     table.clock.advance(-3600)
-    replica = FeedReplica(table.feed._anchor)
+    replica = FeedReplica(table.feed.anchor)
     for token in table.feed._tail:
         replica.apply_entry(token, table.clock.now.replace(year=2021))
     head = table.feed.head()
@@ -319,7 +319,7 @@ def test_any_reader_that_follows_or_starts_over_holds_what_the_hub_holds(
     actions: list[tuple[str, int, int]],
 ) -> None:
     table = Table()
-    readers = [FeedReplica(table.feed._anchor) for _ in range(2)]
+    readers = [FeedReplica(table.feed.anchor) for _ in range(2)]
 
     def read(replica: FeedReplica) -> None:
         begun = table.feed.watch(replica.sequence, None)

@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
-from gateway.attestation.keys import public_jwk
 from gateway.hub.errors import HubSetupError
 from gateway.hub.http_door import MAX_BODY_BYTES, HttpDoor
 from gateway.hub.settings import HttpSettings, TlsSettings
@@ -254,7 +253,7 @@ async def bare_door(tmp_path: Path) -> AsyncIterator[tuple[HttpDoor, HubWorld]]:
             HttpSettings(port=0),
             world.settings.tls,
             tokens_per_minute=10,
-            jwks={"keys": [public_jwk(world.hub._keys.token)]},
+            jwks=world.hub.feed.jwks,
             snapshots=Broken(),
             status_lists=no_list,
             is_ready=is_ready,

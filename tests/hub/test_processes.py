@@ -16,7 +16,7 @@ from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 from hutong.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from gateway.store import Store
-from gateway.trust import FeedKind, make_anchor
+from gateway.trust import FeedKind
 from gateway.trust.entries import notice_body
 from gateway.trust.replica import FeedReplica
 from gateway.wire.enrolment import enrol
@@ -113,8 +113,7 @@ class Reader:
 
 
 def replica(pair: Pair) -> FeedReplica:
-    keys = pair.worlds[0].hub._keys
-    return FeedReplica(make_anchor(HUB, feed_keys=[keys.feed]))
+    return FeedReplica(pair.worlds[0].hub.feed.anchor)
 
 
 async def test_both_serve_the_same_feed_and_a_change_is_seen_at_the_other(pair: Pair) -> None:

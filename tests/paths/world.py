@@ -201,7 +201,7 @@ async def world(
     async with AsyncExitStack() as stack:
         taking = {} if hub is not hub_world else {"clock": clock}
         hub_there = await stack.enter_async_context(hub(folder / "hub", **taking))
-        (folder / "anchor.json").write_bytes(hub_there.hub.feed._anchor.to_bytes())
+        (folder / "anchor.json").write_bytes(hub_there.hub.feed.anchor.to_bytes())
         made = World(folder, clock, hub_there, {})
         for name in cities:
             people = (counties or {}).get(name)

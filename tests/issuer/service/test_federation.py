@@ -57,7 +57,7 @@ async def place(folder: Path) -> AsyncIterator[Place]:
     async with hub_world(folder / "hub") as world:
         await make_folder(folder / "issuer")
         anchor = folder / "issuer" / "anchor.json"
-        anchor.write_bytes(world.hub.feed._anchor.to_bytes())
+        anchor.write_bytes(world.hub.feed.anchor.to_bytes())
         settings = load_issuer_settings(folder / "issuer")
         async with running_issuer(settings) as running, world.channel() as channel:
             assert running.answers_hubs
