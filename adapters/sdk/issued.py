@@ -4,9 +4,7 @@
   when nor to whom it was given, and two entries of one person have nothing in common.
 * Every list begins with decoys, entries that belong to nobody, some of them revoked; with
   every revocation a few more decoys are. Who counts learns an upper bound.
-* Lists are sharded by period: one is open for a few hours, the next is published before
-  it is used, a full one makes way for another, and a list ends with the last attestation
-  that could name it. Then all that was kept of it is deleted.
+* Lists are sharded by period (:mod:`adapters.sdk.issued_turning`).
 * A revocation is on disk before it is said, and is never taken back.
 
 Attestations also bear the number of their *lot*, the hour in which they were issued, so
@@ -16,8 +14,6 @@ that a hub can distrust a few hours of a city's work and leave the rest (docs/ad
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 import hashlib
 import hmac
 import secrets
@@ -25,22 +21,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
-from adapters.sdk.issued_lists import (
-    LiveList,
-    Revoked,
-    count_touched,
-    forget_list,
-    keep_base,
-    keep_list,
-    load_lists,
-    make_list,
-    revoke_people,
-)
-from adapters.sdk.issued_store import HeldError, IssuedRow, IssuedStore
+from adapters.sdk.issued_lists import Revoked, count_touched, load_lists, revoke_people
+from adapters.sdk.issued_store import IssuedRow, IssuedStore
+from adapters.sdk.issued_turning import StatusSettings as StatusSettings
+from adapters.sdk.issued_turning import TurningLists, open_file
 from adapters.sdk.reports import OutcomeReport
-from adapters.sdk.status_board import StatusBoard
 from gateway.attestation.claims import StatusReference
 from gateway.attestation.pseudonym import pseudonym
 from gateway.attestation.status_list import ON_HOLD, REVOKED
@@ -52,9 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
     from datetime import datetime
-    from pathlib import Path
 
     from adapters.sdk.answers import Done
+    from adapters.sdk.status_board import StatusBoard
     from gateway.attestation.keys import SigningKey
     from gateway.codes.documents import Document
     from gateway.codes.unified import UnifiedCode
@@ -71,33 +56,8 @@ a change names a person, so nothing could revoke it."""
 _LABEL: Final = b"hutong/v1/issued\0"
 _TAG_BYTES: Final = 16
 _QR_TEXT: Final = 0  # not a document type, as in adapters.sdk.attest
-_SLACK_SECONDS: Final = 120  # two skews (HT-ATT-6) beyond the last attestation
-_TICK_SECONDS: Final = 20.0
 _AGAIN_SECONDS: Final = 1.0  # the platform knows better by then
 _RECENT_SECONDS: Final = 120.0  # longer than any question is being answered
-
-_log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusSettings:
-    """How the lists are kept.
-
-    Attributes:
-        path: the file; None: in memory, for one process's life.
-        bits: of an entry: 1, or 2 to tell what is on hold from what is revoked.
-        entries: of a list; at most half are given out.
-        period_seconds: how long a list is open.
-        processes: that may share the folder; each takes a file of its own.
-        max_lists: live at once; beyond, nothing that is carried is issued.
-    """
-
-    path: Path | None = None
-    bits: int = 1
-    entries: int = 131_072
-    period_seconds: int = 3 * 3600
-    processes: int = 1
-    max_lists: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,22 +99,27 @@ class IssuedLedger:
         clock: Callable[[], datetime],
         random_below: Callable[[int], int] = secrets.randbelow,
     ) -> None:
-        self.board = StatusBoard()
         self._settings = settings
-        self._authority = authority
-        self._key = key
         self._secret = hmac.digest(pseudonym_secret, _LABEL, hashlib.sha256)
-        self._max_seconds = max_seconds
         self._clock = clock
         self._random = random_below
-        self._lists: dict[int, LiveList] = {}
-        self._current: LiveList | None = None
-        self._turning = asyncio.Lock()
-        self._ticking: asyncio.Task[None] | None = None
+        self._lists = TurningLists(
+            settings,
+            authority=authority,
+            key=key,
+            max_seconds=max_seconds,
+            clock=clock,
+            random_below=random_below,
+        )
         self._opened: IssuedStore | None = None
         # When people were revoked, on the monotonic clock; see `refusal`.
         self._recent: dict[bytes, float] = {}
         self._all_revoked_at = 0.0
+
+    @property
+    def board(self) -> StatusBoard:
+        """What stands now on every list, for whoever watches."""
+        return self._lists.board
 
     @property
     def _store(self) -> IssuedStore:
@@ -168,38 +133,23 @@ class IssuedLedger:
         Raises:
             AdapterConfigError: the file cannot be used.
         """
-        self._opened = await asyncio.to_thread(self._open_file)
-        for held in await self._store.run(load_lists):
-            self._lists[held.row.id] = held
-            # What was on disk and not said before a crash is said now; and by the key of
-            # today, so that a list does not fall with a key that has been replaced.
-            await self._say(held, self._clock(), is_new_key=not held.is_by(self._key))
-        await self.tick()
-        self._ticking = asyncio.create_task(self._tick_for_ever())
+        self._opened = await asyncio.to_thread(open_file, self._settings)
+        await self._lists.start(self._opened, await self._opened.run(load_lists))
 
     async def close(self) -> None:
         """Stop, and close the file once everything asked for is on disk."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticking
-            self._ticking = None
+        await self._lists.close()
         if self._opened is not None:
             store, self._opened = self._opened, None
             await asyncio.to_thread(store.close)
 
     async def use(self, key: SigningKey) -> None:
-        """Sign with another attestation key from now on, every live list included.
+        """Sign with another attestation key from now on, every live list included."""
+        await self._lists.use(key)
 
-        A list does not fall with the key that signed it when it was opened.
-        """
-        async with self._turning:
-            if key.key_id == self._key.key_id:
-                return
-            self._key = key
-            now = self._clock()
-            for held in self._lists.values():
-                await self._say(held, now, is_new_key=not held.is_by(key))
+    async def tick(self, room: int = 0) -> None:
+        """Open what is due and end what is over; see :meth:`TurningLists.tick`."""
+        await self._lists.tick(room)
 
     # Issuing.
 
@@ -209,13 +159,13 @@ class IssuedLedger:
         Where none can be opened, nothing is allotted.
         """
         now = int(self._clock().timestamp())
-        current = self._current
+        current = self._lists.current
         if current is None or not current.has_room(count, now):
             try:
                 # Shielded: a caller that goes away must not stop half-way between file and board.
                 await asyncio.shield(self.tick(count))
             except Exception as error:  # noqa: BLE001 - what is not carried is answered
-                self._current = None
+                self._lists.current = None
                 report_incident(error, step="status")
 
     def allot(
@@ -234,7 +184,7 @@ class IssuedLedger:
             issued_at: whole seconds.
             expires_at: whole seconds.
         """
-        current = self._current
+        current = self._lists.current
         entry = None if current is None else current.draw(self._random)
         if current is None or entry is None:
             return None
@@ -243,7 +193,7 @@ class IssuedLedger:
         reports = code.reports
         ground = "|".join(
             (
-                self._key.key_id,
+                self._lists.key.key_id,
                 " ".join(report.scheme for report in reports),
                 " ".join(report.area or report.issued_by for report in reports),
             )
@@ -356,87 +306,19 @@ class IssuedLedger:
             )
         )
 
-    # Lists that open and end.
-
-    async def tick(self, room: int = 0) -> None:
-        """Open what is due and end what is over; called by itself every few seconds.
-
-        The first list is opened when a hub watches or the first entry is wanted: by then
-        the hub has admitted the region, and its key is in use, so the list verifies.
-
-        Args:
-            room: entries that are wanted now; 0: none.
-        """
-        async with self._turning:
-            now = self._clock()
-            seconds = int(now.timestamp())
-            for held in [held for held in self._lists.values() if held.row.ends_at <= seconds]:
-                number = held.row.id
-                await self._store.run(functools.partial(forget_list, number=number))
-                del self._lists[number]
-                if self._current is held:
-                    self._current = None
-                self.board.take_down(held.row.uri)
-            ready = [held for held in self._lists.values() if held.has_room(room, seconds)]
-            if not ready:
-                self._current = None
-                if not room:
-                    return
-                ready = [await self._open(now)]
-            # The oldest that is open is used up first.
-            ready.sort(key=lambda held: (held.row.closes_at, held.row.id))
-            self._current = ready[0]
-            # The next one is published before it is used, so that checkpoints have it.
-            if len(ready) == 1 and ready[0].is_nearly_over(seconds):
-                await self._open(now)
-
-    def _open_file(self) -> IssuedStore:
-        path = self._settings.path
-        if path is None:
-            return IssuedStore(None)
-        for place in range(1, self._settings.processes):
-            with contextlib.suppress(HeldError):
-                name = path.name if place == 1 else f"{path.stem}-{place}{path.suffix}"
-                return IssuedStore(path.with_name(name))
-        last = self._settings.processes
-        return IssuedStore(
-            path if last == 1 else path.with_name(f"{path.stem}-{last}{path.suffix}")
-        )
-
-    async def _open(self, now: datetime) -> LiveList:
-        settings = self._settings
-        if len(self._lists) >= settings.max_lists:
-            _log.error("too_many_status_lists", lists=len(self._lists))
-            raise RuntimeError("too many status lists are live")
-        closes = int(now.timestamp()) + settings.period_seconds
-        row, decoys = make_list(
-            self._key,
-            authority=self._authority,
-            bits=settings.bits,
-            entries=settings.entries,
-            opened_at=now,
-            closes_at=closes,
-            ends_at=closes + self._max_seconds + _SLACK_SECONDS,
-            random_below=self._random,
-        )
-        made = await self._store.run(lambda connection: keep_list(connection, row, decoys))
-        self._lists[made.row.id] = made
-        self.board.post(row.uri, made.posted(self._key, now))
-        return made
-
     async def _revoke(self, tags: list[bytes] | None, value: int) -> int:
         # One at a time: a statement says all that the one before said, and more.
         self._remember_revoked(tags)
-        async with self._turning:
+        async with self._lists.turning:
             now = self._clock()
             seconds = int(now.timestamp())
             revoked: list[Revoked] = await self._store.run(
                 lambda connection: revoke_people(connection, tags, value, seconds, self._random)
             )
             for one in revoked:
-                held = self._lists[one.list]
+                held = self._lists.held[one.list]
                 held.apply(one, value)
-                await self._say(held, now)
+                await self._lists.say(held, now)
             return sum(one.people for one in revoked)
 
     def _remember_revoked(self, tags: list[bytes] | None) -> None:
@@ -448,18 +330,3 @@ class IssuedLedger:
         for tag in old:
             del self._recent[tag]
         self._recent.update(dict.fromkeys(tags, moment))
-
-    async def _say(self, held: LiveList, now: datetime, *, is_new_key: bool = False) -> None:
-        """Sign and post the newest word on a list, on a new base where one is due."""
-        if is_new_key or held.needs_base():
-            held.rebase(self._key, now)
-            await self._store.run(functools.partial(keep_base, row=held.row))
-        self.board.post(held.row.uri, held.posted(self._key, now))
-
-    async def _tick_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            try:
-                await self.tick()
-            except Exception as error:  # noqa: BLE001 - the next tick goes on
-                _log.error("status_lists_not_turned", kind=type(error).__name__)
