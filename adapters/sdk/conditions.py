@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from adapters.sdk.reports import OutcomeReport
-from gateway.attestation.claims import region_code
+from gateway.attestation.regions import region_code
 from gateway.codes.conversion import ImportRefusal
 from gateway.codes.levels import Level, Outcome, TriState
 
