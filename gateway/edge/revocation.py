@@ -37,6 +37,7 @@ import os
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -74,6 +75,7 @@ MAX_LOADED_BYTES: Final = 256 * 1024 * 1024
 
 _DIGEST: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _SUFFIX: Final = ".status"
+_LEEWAY: Final = timedelta(seconds=LEEWAY_SECONDS)
 
 _log = structlog.get_logger(__name__)
 
@@ -193,7 +195,7 @@ class _Ready:
 
     known: _Known
     base: SignedStatusList | None
-    over_at: float
+    over_at: datetime
 
 
 class StatusLists:
@@ -323,20 +325,19 @@ class RevocationView:
         ready = self._current.get(reference.uri)
         if ready is None:
             ready = self._look_up(attestation.issuer, reference.uri, now)
-        known = ready.known
+        known, base = ready.known, ready.base
         if known.change.issuer != attestation.issuer:
             raise _invalid("a list of another issuer")
         value = known.overrides.get(reference.index)
         if value is None:
-            base = ready.base
             if base is None:
                 raise _unknown("the list itself is not here yet")
-            if now.timestamp() >= ready.over_at:
+            if now >= ready.over_at:
                 raise _invalid("the list is over")
             value = base.list.get(reference.index)
         if value:
             check_status(value)
-        if ready.base is None or ready.base.ttl_seconds is None:
+        if base is None or base.ttl_seconds is None:
             return 0
         return int((now - known.change.issued_at).total_seconds())
 
@@ -355,8 +356,8 @@ class RevocationView:
         base = self._lists.base(self._source, known, now)
         if base is None:
             # Looked for again at the next check: it may have come by then.
-            return _Ready(known, None, 0)
-        ready = _Ready(known, base, base.expires_at.timestamp() + LEEWAY_SECONDS)
+            return _Ready(known, None, now)
+        ready = _Ready(known, base, base.expires_at + _LEEWAY)
         self._current[uri] = ready
         return ready
 

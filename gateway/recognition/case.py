@@ -6,18 +6,20 @@ moments and its code are made into values only for whoever shows them to a perso
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from gateway.attestation.code_claim import to_seconds
 from gateway.attestation.disclosed import CODE_MEMBERS, CodePart, DisclosedAttestation
+from gateway.attestation.in_form import InForm
 from gateway.codes.divisions import DivisionError, contains
+from gateway.codes.itinerary import Itinerary
 from gateway.codes.levels import Level, Outcome
 from gateway.recognition import reasons as catalogue
 from gateway.recognition.evidence import OutcomeEvidence, VerifiedEvidence
+from gateway.recognition.reasons import Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,9 +27,7 @@ if TYPE_CHECKING:
     from gateway.attestation.claims import Attestation
     from gateway.attestation.code_claim import CodeClaim
     from gateway.attestation.disclosed import DisclosedCode
-    from gateway.codes.itinerary import Itinerary
     from gateway.recognition.evidence import Evidence
-    from gateway.recognition.reasons import Reason
 
 EXPIRY_LEEWAY_SECONDS: Final = 120
 """An attestation that the verifier just accepted must not expire on the way here:
@@ -35,10 +35,11 @@ twice the verifier's own leeway of 60 seconds."""
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 _AUDIENCE: Final = "urn:hutong:region:"
+# Asking the class of an enumeration for a member costs more than comparing with it.
+_GREEN: Final = Level.GREEN
 
 
-@dataclass(slots=True, repr=False)
-class Case:
+class Case(msgspec.Struct, gc=False):
     """What is decided on; made and dropped within one decision.
 
     Attributes:
@@ -70,6 +71,10 @@ class Case:
     assessed_age: int | None = None
     source_age: int | None = None
     itinerary: Itinerary | None = None
+
+    def __repr__(self) -> str:
+        """Without what it says about a person."""
+        return f"Case(origin={self.origin!r})"
 
     @property
     def subject(self) -> Level | Outcome | None:
@@ -103,14 +108,15 @@ def _attested_case(
         report, withheld, expires, issued = claims.code, _NOTHING, claims.exp, claims.iat
     second = to_seconds(now)
     issued_age = age_of(issued, now, second)
-    if not _is_for(attestation.audience, region):
+    addressed = (attestation.audience, region)
+    if addressed not in _ADDRESSED and not _is_for(addressed):
         return _refusal_case("AUDIENCE_MISMATCH", report.issued_by, issued_age)
     if expires + EXPIRY_LEEWAY_SECONDS <= second:
         return _refusal_case("ATTESTATION_EXPIRED", report.issued_by, issued_age)
     level, end, declaration_end = report.level, report.valid_until, report.declaration_valid_until
     code_over = end is not UNSET and end <= second
     has_expired = code_over or (declaration_end is not UNSET and declaration_end <= second)
-    is_green = level is Level.GREEN
+    is_green = level is _GREEN
     if is_green and has_expired:
         ended = Outcome.CODE_EXPIRED if code_over else Outcome.DECLARATION_EXPIRED
         return _outcome_case(ended, report.issued_by, issued_age)
@@ -161,15 +167,27 @@ def _refusal_case(code: str, origin: str | None, issued_age: int | None = None) 
     return Case((catalogue.refusal_reason(code),), origin, refusal=code, issued_age=issued_age)
 
 
-@lru_cache(1024)  # the regions and prefixes of one country are few
-def _is_for(audience: str, region: str) -> bool:
-    """Whether an audience, a region or a prefix of regions, contains a region."""
-    if not audience.startswith(_AUDIENCE):
-        return False
+def _check_addressed(addressed: tuple[str, str]) -> None:
+    """Holds a region against an audience, which is a region or a prefix of regions.
+
+    Raises:
+        ValueError: it does not contain the region.
+        DivisionError: one of them is no division.
+    """
+    audience, region = addressed
+    if not audience.startswith(_AUDIENCE) or not contains(audience.removeprefix(_AUDIENCE), region):
+        raise ValueError("for another region")
+
+
+_ADDRESSED: Final = InForm(_check_addressed)
+
+
+def _is_for(addressed: tuple[str, str]) -> bool:
     try:
-        return contains(audience.removeprefix(_AUDIENCE), region)
-    except DivisionError:
+        _ADDRESSED.learn(addressed)
+    except (ValueError, DivisionError):
         return False
+    return True
 
 
 def _part_of(code: DisclosedCode) -> CodePart:

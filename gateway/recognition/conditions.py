@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from msgspec import UNSET
 
+from gateway.codes.levels import Level
 from gateway.recognition.freshness import CLOCK_LEEWAY_SECONDS
 from gateway.recognition.rules import ANY_REFUSAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gateway.codes.levels import Level
+    from gateway.codes.levels import Outcome
     from gateway.recognition.case import Case
     from gateway.recognition.rules import Match
 
@@ -43,6 +44,19 @@ def conditions_of(match: Match) -> Conditions:
     return tuple(_conditions(match))
 
 
+def conditions_about(match: Match, subject: Level | Outcome | None) -> Conditions:
+    """Make those that are left where ``match.may_be_about`` the subject of a case.
+
+    A level is that of a report, and one that the rule names; an outcome likewise.
+    """
+    if subject is None:
+        return conditions_of(match)
+    left = [*_origin_condition(match)]
+    if isinstance(subject, Level):
+        left += _report_conditions(match)
+    return tuple(left)
+
+
 def all_hold(conditions: Conditions, case: Case) -> bool:
     """Whether a rule applies."""
     for _, holds in conditions:  # noqa: SIM110 - a generator costs more than the conditions
@@ -62,9 +76,13 @@ def ask_more(conditions: Conditions, case: Case) -> bool:
     return is_open
 
 
-def _conditions(match: Match) -> Iterator[Condition]:
+def _origin_condition(match: Match) -> Iterator[Condition]:
     if match.origins is not None:
         yield Condition(None, _origin_in(tuple(match.origins)))
+
+
+def _conditions(match: Match) -> Iterator[Condition]:
+    yield from _origin_condition(match)
     if match.outcomes is not None:
         outcomes = match.outcomes
         yield Condition(None, lambda case: case.outcome in outcomes)

@@ -30,7 +30,7 @@ from gateway.codes.levels import Level
 from gateway.errors import InternalError
 from gateway.recognition import reasons as catalogue
 from gateway.recognition.case import case_of
-from gateway.recognition.conditions import all_hold, ask_more
+from gateway.recognition.conditions import ask_more
 from gateway.recognition.evidence import Ages, Decision, Evidence, VerifiedEvidence
 from gateway.recognition.freshness import (
     CLOCK_LEEWAY_SECONDS,
@@ -58,6 +58,7 @@ ITINERARY_HOURS: Final = 48
 """Oldest end of an itinerary that still tells of these days. The travel card counts
 up to the day before (local_codes, 4.3) and lagged a day; our choice."""
 
+_RED: Final = Level.RED
 _DAY_SECONDS: Final = 86_400
 """An itinerary may count today, which ends tonight."""
 
@@ -144,7 +145,7 @@ def _all_ages(ages: Ages, case: Case, *, needs_status: bool) -> Ages:
 
 def names_status(attestation: Attestation | DisclosedAttestation) -> bool:
     """Whether an attestation names a status list that has to be looked into."""
-    return getattr(attestation, "status", None) is not None
+    return attestation.status is not None
 
 
 def _names(rule: Rule | None, refusal: str | None) -> bool:
@@ -179,22 +180,28 @@ def _is_fresh(age: int | None, policy: Policy) -> bool:
 
 def _first(rules: Iterable[tuple[Rule, Conditions]], case: Case) -> tuple[Rule | None, bool]:
     """The rule that decides, and whether it asks for something that is withheld."""
+    unknown = case.unknown
     for rule, conditions in rules:
-        if case.unknown and ask_more(conditions, case):
+        if unknown and ask_more(conditions, case):
             return rule, True
-        if all_hold(conditions, case) and (not rule.verdict.admits or _may_admit(rule, case)):
-            return rule, False
+        # `all_hold`, which a call a rule would make dearer than the conditions.
+        for _, holds in conditions:
+            if not holds(case):
+                break
+        else:
+            if not rule.verdict.admits or _may_admit(rule, case):
+                return rule, False
     return None, False
 
 
 def _may_admit(rule: Rule, case: Case) -> bool:
     """Holds for every policy, also for one that escaped the checks at load."""
-    levels = rule.match.levels
+    levels, report = rule.match.levels, case.report
     return (
-        case.report is not None
+        report is not None
         and levels is not None
-        and case.report.level in levels
-        and case.report.level is not Level.RED
+        and report.level in levels
+        and report.level is not _RED
         and not case.disagreement
         and not case.has_expired
     )

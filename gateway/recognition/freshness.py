@@ -26,16 +26,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from gateway.recognition import reasons as catalogue
+from gateway.recognition.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.recognition.evidence import Ages
     from gateway.recognition.policy import AgeLimits
-    from gateway.recognition.reasons import Reason
     from gateway.recognition.rules import Fault
 
 MAX_REPLAY_MINUTES: Final = 24 * 60
@@ -152,8 +154,7 @@ class Replay:
         return {"minutes": self.minutes, "verdict": self.verdict.value}
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(msgspec.Struct):
     """What ages and a repeat do to a verdict: the gravest that is not empty decides."""
 
     warnings: tuple[Reason, ...] = ()
@@ -165,7 +166,7 @@ _NO_STEPS: Final = Steps()
 _NO_FRESHNESS: Final = Freshness()
 
 
-class QuietAges(NamedTuple):
+class QuietAges(msgspec.Struct, frozen=True, gc=False):
     """The greatest age of each subject, in seconds, at which no step is taken."""
 
     trust: int
@@ -174,11 +175,17 @@ class QuietAges(NamedTuple):
 
     def cover(self, ages: Ages, *, needs_status: bool) -> bool:
         """Whether there is nothing to say, so that :func:`judge_ages` need not be asked."""
-        status = ages.status_seconds
+        trust, policy, status = ages.trust_seconds, ages.policy_seconds, ages.status_seconds
         return (
-            _is_quiet(ages.trust_seconds, self.trust)
-            and _is_quiet(ages.policy_seconds, self.policy)
-            and (_is_quiet(status, self.status) or (status is None and not needs_status))
+            trust is not None
+            and -CLOCK_LEEWAY_SECONDS <= trust <= self.trust
+            and policy is not None
+            and -CLOCK_LEEWAY_SECONDS <= policy <= self.policy
+            and (
+                not needs_status
+                if status is None
+                else -CLOCK_LEEWAY_SECONDS <= status <= self.status
+            )
         )
 
 
@@ -195,10 +202,6 @@ def _first_limit(steps: Steps | None, otherwise: int) -> int:
     refer = otherwise if given.refer is None else given.refer
     limits = (given.warn, refer, given.refuse)
     return min(hours for hours in limits if hours is not None) * 3600
-
-
-def _is_quiet(age: int | None, longest: int) -> bool:
-    return age is not None and -CLOCK_LEEWAY_SECONDS <= age <= longest
 
 
 def judge_ages(

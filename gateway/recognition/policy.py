@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.codes.divisions import DivisionError, parse_division
 from gateway.codes.levels import Level, Outcome
 from gateway.codes.yamldoc import Problem
-from gateway.recognition.conditions import conditions_of
+from gateway.recognition.conditions import conditions_about
 from gateway.recognition.freshness import MAX_REPLAY_MINUTES, quiet_ages
 from gateway.recognition.rules import PolicyError, Rule
 
@@ -98,7 +98,7 @@ class Policy:
             "_by_subject",
             {
                 subject: tuple(
-                    (rule, conditions_of(rule.match))
+                    (rule, conditions_about(rule.match, subject))
                     for rule in self.rules
                     if rule.match.may_be_about(subject)
                 )
@@ -160,7 +160,8 @@ class Policy:
 
     def in_force(self, moment: datetime) -> bool:
         """Whether the policy is in force at a moment."""
-        return self.valid_from <= moment and (self.valid_until is None or moment < self.valid_until)
+        until = self.valid_until
+        return self.valid_from <= moment and (until is None or moment < until)
 
     def to_document(self) -> dict[str, Any]:
         """A JSON value, which is what a region signs; ``load_policy`` reads it back."""

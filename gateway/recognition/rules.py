@@ -75,12 +75,16 @@ class Verdict(StrEnum):
     @property
     def admits(self) -> bool:
         """Whether the traveller passes at once."""
-        return self is Verdict.ADMIT or self is Verdict.ADMIT_WITH_CONDITIONS
+        return self in _ADMITTING
 
     @property
     def observes(self) -> bool:
         """Whether the verdict names a number of days."""
         return self in (Verdict.OBSERVE_HOME, Verdict.OBSERVE_CENTRAL)
+
+
+# Asked of every traveller; asking the class for its members each time costs more.
+_ADMITTING: Final = frozenset({Verdict.ADMIT, Verdict.ADMIT_WITH_CONDITIONS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from gateway.attestation.disclosed import CODE_MEMBERS
 from gateway.codes import Level, UnifiedCode
 from gateway.recognition import Match, OutcomeEvidence, RefusedEvidence, VerifiedEvidence
 from gateway.recognition.case import case_of
-from gateway.recognition.conditions import all_hold, ask_more, conditions_of
+from gateway.recognition.conditions import all_hold, ask_more, conditions_about, conditions_of
 from tests.recognition.samples import NOW, attestation
 from tests.recognition.test_disclosed import shown
 from tests.recognition.test_safety import FAULTS, MATCHES, near_codes
 
 if TYPE_CHECKING:
     from gateway.recognition import Evidence
+    from gateway.recognition.case import Case
 
 _MEMBERS = {
     "schemes": "scheme",
@@ -69,6 +70,18 @@ def _says(match: Match, evidence: Evidence, report: UnifiedCode) -> bool:
     )
 
 
+def _same_where_it_may_apply(match: Match, case: Case) -> None:
+    """What a policy leaves out of a row, once it has sorted its rules, was decided then."""
+    whole = conditions_of(match)
+    if match.may_be_about(case.subject):
+        left = conditions_about(match, case.subject)
+        assert len(left) <= len(whole)
+        assert all_hold(left, case) == all_hold(whole, case)
+        assert ask_more(left, case) == ask_more(whole, case)
+    else:
+        assert not all_hold(whole, case)
+
+
 _SPARSE = st.builds(
     lambda match, kept: Match(**{name: getattr(match, name) for name in kept}),
     MATCHES,
@@ -87,6 +100,7 @@ def test_a_row_holds_where_the_words_of_the_rule_do(
     case = case_of(evidence, "440100", NOW)
     assert all_hold(conditions_of(match), case) == _says(match, evidence, report)
     assert not ask_more(conditions_of(match), case)
+    _same_where_it_may_apply(match, case)
 
 
 @settings(max_examples=60)
@@ -108,3 +122,4 @@ def test_a_row_asks_for_more_where_only_what_is_withheld_is_open(
     rest = replace(match, **dict.fromkeys(opened))
     expected = bool(opened) and all_hold(conditions_of(rest), case)
     assert ask_more(conditions_of(match), case) == expected
+    _same_where_it_may_apply(match, case)
