@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from gateway.cli.terminal import Exit, console, fail, fail_with, print_json
-from gateway.cli.verdict import age_text, place, render
+from gateway.cli.verdict import age_text, age_text_zh, place, render
 from gateway.codes import Document
 from gateway.edge import AmbiguousPresentationError
 from gateway.errors import HutongError
@@ -39,6 +39,7 @@ _FIXES: Final = {
     "PACK_INVALID": "fetch the pack again from the hub's operator; nothing was changed",
     "FEED_GAP": "a delta is missing in between: load it first, or a whole pack",
     "FEED_ROLLED_BACK": "what is held here is newer; ask the hub's operator for a pack of today",
+    "FEED_FROM_FUTURE": "set this machine's clock; if it is right, the hub's was wrong",
     "FEED_SIGNATURE": "the hub is not the one of the trust anchor: obtain anchor.json from its "
     "operator again, and never from the hub",
     "IMAGE_NO_CODE": "take the picture again, closer and without glare",
@@ -109,8 +110,16 @@ def print_status(known: dict[str, Any], *, as_json: bool) -> None:
     table.add_row("checkpoint", known["urn"])
     table.add_row("stands in", place(known["region"]))
     table.add_row("hub", known["hub"])
+    behind = known["clock_behind_seconds"]
+    if behind is not None:
+        table.add_row(
+            "clock 时钟",
+            f"[red]{age_text(behind)} behind the hub's word: set this machine's clock[/red] "
+            f"[red]比枢纽签发慢 {age_text_zh(behind)}，请校准本机时钟[/red]",
+        )
     if known["sequence"] is None:
-        table.add_row("trust", "[red]none: run `hutong checkpoint sync`[/red]")
+        why = "the clock is behind" if behind is not None else "run `hutong checkpoint sync`"
+        table.add_row("trust", f"[red]none: {why}[/red]")
     else:
         too_old = " [red](too old: everything is referred)[/red]" if known["trust_too_old"] else ""
         table.add_row("trust", f"{age_text(known['trust_seconds'])} old{too_old}")

@@ -19,7 +19,7 @@ Promises, each tested:
 * an answer is opened only under its own question's reply key and binding, and an
   answer nobody waits for is dropped.
 
-The line is opened when a question needs it (:mod:`gateway.edge.exchange_line`).
+The line is opened when a question needs it (:mod:`gateway.edge.exchange_lines`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-import grpc
 import structlog
 from hutong.v1 import exchange_pb2, exchange_service_pb2
 
@@ -41,11 +40,12 @@ from gateway.edge.envelopes import (
     SealingKeys,
     groups,
 )
-from gateway.edge.exchange_line import SCOPE, ExchangeLine, Pauses, TokenSource, connect
+from gateway.edge.exchange_line import SCOPE, ExchangeLine, TokenSource
+from gateway.edge.exchange_lines import ExchangeLines
 from gateway.edge.questions import Answered, Askable, question_bytes
 from gateway.errors import HutongError
 from gateway.wire.coalesce import Coalescer
-from gateway.wire.errors import RpcFailure, failure_from_rpc_error
+from gateway.wire.errors import RpcFailure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -63,12 +63,8 @@ _SEALS_A_TURN: Final = 32
 """Envelopes sealed (0.1 ms each) before other tasks get a turn."""
 
 _NEW_LINE = frozenset({"PEER_UNREACHABLE", "SHUTTING_DOWN"})
-_BROKEN = frozenset({"CANCELLED", "INTERNAL"})
-"""How a line that died looks when nobody said why."""
 _NEW_TOKEN = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "TOKEN_MISSING"})
 _NEW_TRUST = frozenset({"SEALING_KEY_UNKNOWN"})
-
-_Answers = exchange_service_pb2.ExchangeServiceQueryStreamResponse
 
 _log = structlog.get_logger(__name__)
 
@@ -111,7 +107,6 @@ class ExchangeClient:
         max_in_flight: int = 8192,
         questions_per_envelope: int = QUESTIONS_PER_ENVELOPE,
     ) -> None:
-        self._stub = stub
         self._tokens = tokens
         self._refresh_trust = refresh_trust
         self._sealer = Sealer(
@@ -121,8 +116,13 @@ class ExchangeClient:
         self._per_envelope = questions_per_envelope
         self._in_flight = 0
         self._queue: Coalescer[Asking | _Withdrawn] = Coalescer(size=_size)
-        self._lines: list[ExchangeLine] = []
-        self._pauses = Pauses()
+        self._lines = ExchangeLines(
+            stub,
+            tokens,
+            spawn=self._spawn,
+            on_answer=self._take_answer,
+            on_lost=self._refused,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -241,7 +241,7 @@ class ExchangeClient:
                 _log.exception("exchange_write_failed", error=type(error).__name__)
 
     async def _write_batch(self, askings: list[Asking], gone: list[_Withdrawn]) -> None:
-        line = await self._connected() if askings else self._open_line()
+        line = await self._lines.connected() if askings else self._lines.open_one()
         if line is None:
             return
         request = exchange_service_pb2.ExchangeServiceQueryStreamRequest(
@@ -252,7 +252,7 @@ class ExchangeClient:
             if turn % _SEALS_A_TURN == 0:
                 await asyncio.sleep(0)
         if request.questions or request.cancelled:
-            await self._send(line, request)
+            await self._lines.send(line, request)
 
     def _seal_onto(
         self,
@@ -275,18 +275,6 @@ class ExchangeClient:
             asking.envelope = envelope
         request.questions.append(question)
 
-    async def _send(
-        self, line: ExchangeLine, request: exchange_service_pb2.ExchangeServiceQueryStreamRequest
-    ) -> None:
-        try:
-            await line.call.write(request)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            # The reader meets the same end and settles what was on the line, unless it
-            # met it before these envelopes were put there.
-            line.is_open = False
-            if line not in self._lines:
-                self._lose(line, RpcFailure("PEER_UNREACHABLE", "the line to the hub was lost"))
-
     def _withdraw(self, asking: Asking) -> None:
         """An asker left, with or without its answer."""
         envelope, asking.envelope = asking.envelope, None
@@ -298,61 +286,6 @@ class ExchangeClient:
         for line in self._lines:
             if line.envelopes.pop(envelope.id, None) is not None and line.is_open:
                 self._queue.push((_Withdrawn(line, envelope.id),))
-
-    # --- the line ------------------------------------------------------------
-
-    def _open_line(self) -> ExchangeLine | None:
-        return next((line for line in self._lines if line.is_open), None)
-
-    async def _connected(self) -> ExchangeLine:
-        line = self._open_line()
-        if line is not None:
-            return line
-        await self._pauses.wait()
-        try:
-            line = await connect(self._stub, self._tokens)
-        except HutongError:
-            self._pauses.failed()
-            raise
-        self._lines.append(line)
-        self._spawn(self._read(line))
-        return line
-
-    def _retire(self, line: ExchangeLine) -> None:
-        """Ask nothing more on a line; what is out on it may still be answered."""
-        if line.is_open:
-            line.is_open, line.is_retired = False, True
-            self._spawn(line.half_close())
-
-    async def _read(self, line: ExchangeLine) -> None:
-        failure = RpcFailure("PEER_UNREACHABLE", "the line to the hub was lost")
-        try:
-            while isinstance(response := await line.call.read(), _Answers):
-                self._pauses.heard()
-                for answer in response.answers:
-                    self._take_answer(line, answer)
-            failure = RpcFailure("SHUTTING_DOWN", "the hub closed the line")
-        except grpc.aio.AioRpcError as error:
-            failure = failure_from_rpc_error(error)
-            if failure.code in _BROKEN:
-                failure = RpcFailure("PEER_UNREACHABLE", "the line to the hub broke")
-        except asyncio.CancelledError:
-            failure = RpcFailure("SHUTTING_DOWN", "the checkpoint is closing")
-            line.call.cancel()
-            raise
-        finally:
-            line.is_open = False
-            self._lines.remove(line)
-            if not line.is_retired:
-                self._pauses.failed()
-            self._lose(line, failure)
-
-    def _lose(self, line: ExchangeLine, failure: RpcFailure) -> None:
-        lost = list(line.envelopes.values())
-        line.envelopes.clear()
-        for envelope in lost:
-            self._refused(line, envelope, failure)
-        _log.info("exchange_line_ended", reason=failure.code, lost=len(lost))
 
     # --- answers -------------------------------------------------------------
 
@@ -374,7 +307,7 @@ class ExchangeClient:
         if failure.code in _NEW_TOKEN:
             self._tokens.forget(SCOPE)
         if failure.code in _NEW_TOKEN | _NEW_LINE:
-            self._retire(line)
+            self._lines.retire(line)
         for asking in envelope.askings:
             asking.envelope = None
             if not self._asks_again(asking, failure):

@@ -20,36 +20,34 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import structlog
 from hutong.v1 import exchange_pb2
 
-from gateway.attestation import AttestationError, AttestationFault, is_armour
-from gateway.attestation.presenting import verify_presentation
-from gateway.attestation.sd_jwt import MINIMAL_MEMBERS, Disclosure, disclosed_names, is_sd_jwt
+from gateway.attestation import Attestation, AttestationError, AttestationFault, is_armour
 from gateway.codes import region_urn
 from gateway.edge.errors import PresentationError
 from gateway.edge.identify import Identified, or_national
+from gateway.edge.inquiry import CARRIED as CARRIED
+from gateway.edge.inquiry import ONLINE as ONLINE
+from gateway.edge.inquiry import Inquiry
 from gateway.edge.presentation import CarriedAttestation, carried_token, parse_presentation
 from gateway.edge.questions import AttestedAnswer
 from gateway.edge.sightings import sighting_of
 from gateway.edge.weighing import Held, Weigher
 from gateway.errors import HutongError, TrustError
-from gateway.recognition import OutcomeEvidence, RefusedEvidence, VerifiedEvidence
+from gateway.recognition import RefusedEvidence, VerifiedEvidence
 from gateway.recognition.reasons import TRUST_TOO_OLD
-from gateway.wire.errors import RpcFailure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
     from pathlib import Path
 
-    from gateway.attestation import Attestation
-    from gateway.attestation.disclosed import DisclosedAttestation
+    from gateway.attestation.sd_jwt import Disclosure
     from gateway.codes import Document
     from gateway.edge.client import ExchangeClient
-    from gateway.edge.questions import Answered, Askable
+    from gateway.edge.questions import Askable
     from gateway.edge.record import DecisionLog
     from gateway.edge.result import Result
     from gateway.edge.seen import SeenAttestations
@@ -57,11 +55,6 @@ if TYPE_CHECKING:
     from gateway.edge.sightings import Sighting
     from gateway.edge.view import TrustView
     from gateway.recognition import Evidence
-
-ONLINE: Final = exchange_pb2.ATTESTATION_USE_ONLINE
-CARRIED: Final = exchange_pb2.ATTESTATION_USE_CARRIED
-
-_log = structlog.get_logger(__name__)
 
 
 class Pipeline:
@@ -96,12 +89,12 @@ class Pipeline:
         catalogue_file: Path | None = None,
         showings: Showings | None = None,
     ) -> None:
-        self._audience = region_urn(region)
         self._view = view
-        self._client = client
         self._clock = clock
-        self._purpose = purpose
         self._showings = showings
+        self._inquiry = Inquiry(
+            view, client, audience=region_urn(region), clock=clock, purpose=purpose
+        )
         self._weigher = Weigher(
             region=region,
             view=view,
@@ -150,10 +143,10 @@ class Pipeline:
         presentation = parse_presentation(shown) if isinstance(shown, str) else shown
         if isinstance(presentation, CarriedAttestation):
             return await self.verify_carried(presentation.token)
-        identified = self._identify(presentation, origin)
+        identified = self._inquiry.identify(presentation, origin)
         evidence, card = await asyncio.gather(
-            self._evidence(identified, timeout_seconds, disclosure),
-            self._card(beside, timeout_seconds),
+            self._inquiry.evidence(identified, timeout_seconds, disclosure),
+            self._inquiry.card(beside, timeout_seconds),
         )
         held = Held(evidence, identified.region, "online", started, card)
         result = self._weigher.settle(held, self._weigher.weigh(held))
@@ -186,14 +179,14 @@ class Pipeline:
         presentation = parse_presentation(shown) if isinstance(shown, str) else shown
         if isinstance(presentation, CarriedAttestation):
             raise PresentationError("this is an attestation already")
-        identified = self._identify(presentation, origin)
+        identified = self._inquiry.identify(presentation, origin)
         token: str | None = None
         status_seconds: int | None = None
         try:
-            answer = await self._ask_hub(
+            answer = await self._inquiry.ask(
                 identified, exchange_pb2.PURPOSE_HOLDER, CARRIED, timeout_seconds, disclosure
             )
-            evidence = self._verify(answer, identified.region, disclosure, is_carried=True)
+            evidence = self._inquiry.verify(answer, identified.region, disclosure, is_carried=True)
             if isinstance(answer, AttestedAnswer):
                 token = answer.token
             if isinstance(evidence, VerifiedEvidence):
@@ -215,7 +208,7 @@ class Pipeline:
         identified = or_national(Identified(origin, document), self._view().bundle)
         if self._weigher.is_trust_too_old(identified.region):
             return RefusedEvidence(TRUST_TOO_OLD.code, identified.region)
-        return await self._evidence(identified, timeout_seconds)
+        return await self._inquiry.evidence(identified, timeout_seconds)
 
     def verify_offline(self, text: str) -> Result:
         """Decide about a carried attestation without the network.
@@ -295,8 +288,12 @@ class Pipeline:
         origin: str | None = None
         status_seconds: int | None = None
         try:
-            attestation = self._verify_token(carried_token(text), nonce=None)
-            origin = attestation.code.issued_by
+            attestation = self._inquiry.verify_token(carried_token(text), nonce=None)
+            # Of what was read here as a whole, the code is not made for one member of it.
+            if isinstance(attestation, Attestation):
+                origin = attestation.claims.code.issued_by
+            else:
+                origin = attestation.code.issued_by
             status_seconds = self._view().revocations.check(attestation, self._clock())
             evidence: Evidence = VerifiedEvidence(attestation)
         except TrustError as error:
@@ -316,93 +313,3 @@ class Pipeline:
         return sighting_of(
             held.evidence.attestation, minutes=policy.replay.minutes, now=result.decided_at
         )
-
-    def _identify(self, presentation: Askable, origin: str | None) -> Identified:
-        view = self._view()
-        identified = view.schemes.identify(presentation, origin=origin, now=self._clock())
-        return or_national(identified, view.bundle)
-
-    async def _evidence(
-        self,
-        identified: Identified,
-        timeout_seconds: float,
-        disclosure: Disclosure | None = None,
-    ) -> Evidence:
-        try:
-            answer = await self._ask_hub(
-                identified, self._purpose, ONLINE, timeout_seconds, disclosure
-            )
-            return self._verify(answer, identified.region, disclosure)
-        except HutongError as error:
-            return RefusedEvidence(error.code, identified.region)
-
-    async def _card(self, beside: str | None, timeout_seconds: float) -> Evidence | None:
-        """What a travel card shown beside the code says, or why that is not known."""
-        if beside is None:
-            return None
-        try:
-            shown = parse_presentation(beside)
-            if isinstance(shown, CarriedAttestation):
-                raise PresentationError("an attestation is no travel card")
-            identified = self._identify(shown, None)
-        except HutongError as error:
-            return RefusedEvidence(error.code, None)
-        return await self._evidence(identified, timeout_seconds)
-
-    async def _ask_hub(
-        self,
-        identified: Identified,
-        purpose: exchange_pb2.Purpose.ValueType,
-        use: exchange_pb2.AttestationUse.ValueType,
-        timeout_seconds: float,
-        disclosure: Disclosure | None = None,
-    ) -> Answered:
-        if self._client is None:
-            raise RpcFailure("PEER_UNREACHABLE", "this checkpoint runs offline")
-        return await self._client.ask(
-            identified.region,
-            identified.presentation,
-            purpose=purpose,
-            use=use,
-            timeout_seconds=timeout_seconds,
-            disclosure=disclosure,
-        )
-
-    def _verify(
-        self,
-        answer: Answered,
-        region: str,
-        disclosure: Disclosure | None = None,
-        *,
-        is_carried: bool = False,
-    ) -> Evidence:
-        if not isinstance(answer, AttestedAnswer):
-            return OutcomeEvidence(answer.outcome, region, answer.itinerary)
-        _check_disclosure(answer.token, disclosure)
-        # What is to be carried must verify without its question.
-        attestation = self._verify_token(answer.token, nonce=None if is_carried else answer.nonce)
-        if attestation.issuer != self._view().bundle.authority_for(region).urn:
-            raise AttestationError(
-                "signed by another authority than the one asked",
-                code=AttestationFault.ISSUER_NOT_ALLOWED,
-            )
-        return VerifiedEvidence(attestation)
-
-    def _verify_token(
-        self, token: str, *, nonce: bytes | None
-    ) -> Attestation | DisclosedAttestation:
-        return verify_presentation(
-            token,
-            self._view().verifier,
-            audience=self._audience,
-            now=self._clock(),
-            nonce=nonce,
-        )
-
-
-def _check_disclosure(token: str, asked: Disclosure | None) -> None:
-    """Take no more, and no other kind, than was asked for: it may be printed as it is."""
-    if is_sd_jwt(token) is (asked is None) or (
-        asked is Disclosure.MINIMAL and not set(disclosed_names(token)) <= set(MINIMAL_MEMBERS)
-    ):
-        raise RpcFailure("ADAPTER_MISBEHAVED", "not the part of a code that was asked for")

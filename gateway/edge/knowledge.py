@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from gateway.edge.pack_refusals import ClockBehindError
 from gateway.trust.errors import FeedError, FeedFault
 from gateway.trust.pack import read_manifest
 from gateway.wire.replica_store import ReplicaError
@@ -49,6 +50,7 @@ class Knowledge:
         self._replica = replica
         self._packs = packs
         self._lists = lists
+        self._opened_at: datetime | None = None
 
     @property
     def road(self) -> Road | None:
@@ -79,11 +81,37 @@ class Knowledge:
 
         Raises:
             ReplicaError: REPLICA_MISSING, this machine never had a word of it.
+            ClockBehindError: FEED_FROM_FUTURE, all that it has lies ahead of its clock.
         """
         road = self.road
         if road is None:
+            ahead = self._ahead()
+            if ahead is not None and self._opened_at is not None:
+                raise ClockBehindError(ahead - self._opened_at)
             raise ReplicaError("this machine has never synchronised with its hub")
         return self._packs.bundle if road == PACK else self._replica.bundle
+
+    def open(self, now: datetime) -> None:
+        """Take up what the disk holds, of both roads.
+
+        Raises:
+            FileError: a file is there and cannot be read.
+        """
+        self._opened_at = now
+        self._replica.load(now)
+        self._packs.open(now)
+
+    @property
+    def behind_seconds(self) -> int | None:
+        """How far the clock was behind what the disk holds, on opening; None: it was not."""
+        ahead = self._ahead()
+        if ahead is None or self._opened_at is None:
+            return None
+        return int((ahead - self._opened_at).total_seconds())
+
+    def _ahead(self) -> datetime | None:
+        moments = (None if self._replica.is_usable else self._replica.ahead, self._packs.ahead)
+        return max((moment for moment in moments if moment is not None), default=None)
 
     def age_seconds(self, now: datetime) -> int | None:
         """Seconds since the newest word of the hub; None: there is none."""
@@ -110,7 +138,12 @@ class Knowledge:
         """
         manifest = read_manifest(self._anchor, data)
         if self._replica.is_usable and manifest.sequence < self._replica.sequence:
-            raise FeedError("the pack is older than what is held", code=FeedFault.FEED_ROLLED_BACK)
+            raise FeedError(
+                f"the pack ends at {manifest.sequence}, and the feed was followed to "
+                f"{self._replica.sequence} here",
+                code=FeedFault.FEED_ROLLED_BACK,
+                fix="fetch a pack that was made later; if the hub has none, tell its operator",
+            )
         taken = self._packs.take(data, now)
         self.spread_lists()
         return taken

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from gateway.edge.pack_refusals import ends_where, refuse_ahead, refuse_delta
 from gateway.errors import HutongError, TrustError
 from gateway.trust.errors import FeedError, FeedFault
 from gateway.trust.pack import MAX_PACK_BYTES, PackReplica, load_pack, read_manifest
@@ -71,6 +72,7 @@ class PackStore:
         self._path = path
         self._anchor = anchor
         self._held: PackReplica | None = None
+        self._ahead: datetime | None = None
 
     @property
     def held(self) -> PackReplica | None:
@@ -93,6 +95,11 @@ class PackStore:
             raise ReplicaError("no pack was ever loaded here")
         return self._held.bundle
 
+    @property
+    def ahead(self) -> datetime | None:
+        """When a pack on the disk was made that lies ahead of the clock; None: none does."""
+        return self._ahead
+
     def age_seconds(self, now: datetime) -> int | None:
         """Seconds since the hub made the newest pack; None: there is none."""
         return None if self._held is None else int(self._held.age(now).total_seconds())
@@ -103,7 +110,7 @@ class PackStore:
         Raises:
             FileError: a file is there and cannot be read.
         """
-        self._held = None
+        self._held = self._ahead = None
         whole, deltas = self._files()
         if whole is None or not self._read(whole, now):
             return False
@@ -118,9 +125,15 @@ class PackStore:
         Raises:
             PackError: PACK_INVALID and what else ``load_pack`` refuses; nothing changed.
             FeedError: likewise, of what is in it.
+            ClockBehindError: FEED_FROM_FUTURE: it was made ahead of this machine's clock.
             OSError: it cannot be written; nothing changed.
         """
         before = self._held
+        found = read_manifest(self._anchor, data)
+        refuse_ahead(found, now)
+        if ends_where(found, before):
+            return Taken(found, is_new=False)
+        refuse_delta(found, before)
         loaded = load_pack(self._anchor, data, now, before)
         manifest = loaded.manifest
         if before is not None and _says_nothing_new(loaded, before):
@@ -128,7 +141,9 @@ class PackStore:
         _, deltas = self._files()
         if manifest.after and len(deltas) >= MAX_DELTAS:
             raise FeedError(
-                "too many deltas in a row; a whole pack is due", code=FeedFault.FEED_GAP
+                "too many deltas in a row; a whole pack is due",
+                code=FeedFault.FEED_GAP,
+                fix="fetch a whole pack, made without --after",
             )
         self._path.mkdir(parents=True, exist_ok=True)
         path = self._path / f"{manifest.sequence:020d}-{manifest.after:020d}.pack"
@@ -177,7 +192,9 @@ class PackStore:
             self._held = load_pack(self._anchor, data, now, self._held)
         except TrustError as error:
             if error.code == FeedFault.FEED_FROM_FUTURE:
-                _log.error("clock_behind_pack", code=error.code)
+                self._ahead = read_manifest(self._anchor, data).issued_at
+                behind = int((self._ahead - now).total_seconds())
+                _log.error("clock_behind_pack", code=error.code, seconds=behind)
                 return False
             damaged = path.with_name(path.name + ".damaged")
             path.replace(damaged)

@@ -99,6 +99,8 @@ class Status:
         conflicts: admissions that another checkpoint's showing contradicts.
         hubs: other hubs whose feeds are followed through the own one.
         silent: regions that their hubs do not hear.
+        clock_behind_seconds: how far this machine's clock was behind what the disk holds,
+            which is not believed for that reason; None: it was not.
     """
 
     urn: str
@@ -118,6 +120,7 @@ class Status:
     conflicts: int = 0
     hubs: tuple[HubStatus, ...] = ()
     silent: tuple[SilentRegion, ...] = ()
+    clock_behind_seconds: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -142,6 +145,7 @@ class Status:
                 {"urn": region.urn, "since": region.since.isoformat(timespec="seconds")}
                 for region in self.silent
             ],
+            "clock_behind_seconds": self.clock_behind_seconds,
         }
 
 
@@ -197,4 +201,5 @@ def status_of(
             SilentRegion(silence.urn, silence.since)
             for silence in (() if view is None else view.bundle.silences())
         ),
+        clock_behind_seconds=knowledge.behind_seconds,
     )

@@ -97,8 +97,14 @@ class FeedError(TrustError):
 
     default_code = FeedFault.FEED_MALFORMED.value
 
-    def __init__(self, message: str, *, code: FeedFault = FeedFault.FEED_MALFORMED) -> None:
-        super().__init__(message, code=code.value)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: FeedFault = FeedFault.FEED_MALFORMED,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code.value, fix=fix)
 
 
 class Missing(StrEnum):

@@ -18,7 +18,8 @@ wrong, not the file.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -29,10 +30,12 @@ from gateway.wire.files import read_bounded, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from gateway.trust import TrustAnchor, TrustBundle
+
+_NEVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""Ahead of whatever a hub can have dated."""
 
 _log = structlog.get_logger(__name__)
 
@@ -59,6 +62,7 @@ class ReplicaStore:
         self._anchor = anchor
         self._replica = FeedReplica(anchor)
         self._is_usable = False
+        self._ahead: datetime | None = None
         self._writing = asyncio.Lock()
 
     def load(self, now: datetime) -> bool:
@@ -77,6 +81,7 @@ class ReplicaStore:
             self._replica = FeedReplica.from_bytes(self._anchor, data, now)
         except TrustError as error:
             if error.code == FeedFault.FEED_FROM_FUTURE:
+                self._ahead = _newest_word(self._anchor, data)
                 _log.error("clock_behind_replica", code=error.code)
                 return False
             damaged = self._path.with_name(self._path.name + ".damaged")
@@ -90,6 +95,11 @@ class ReplicaStore:
     def is_usable(self) -> bool:
         """Whether there was ever a word of the hub."""
         return self._is_usable
+
+    @property
+    def ahead(self) -> datetime | None:
+        """The newest word on the disk, where it lies ahead of the clock; None: it does not."""
+        return self._ahead
 
     @property
     def sequence(self) -> int:
@@ -165,3 +175,11 @@ class ReplicaStore:
         async with self._writing:
             data = self._replica.to_bytes()
             await asyncio.to_thread(write_atomically, self._path, data)
+
+
+def _newest_word(anchor: TrustAnchor, data: bytes) -> datetime | None:
+    """When the hub last vouched for a file, whatever the clock says; None: it does not hold."""
+    try:
+        return FeedReplica.from_bytes(anchor, data, _NEVER).as_of
+    except TrustError:
+        return None

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -251,8 +252,13 @@ async def test_a_clock_that_runs_behind_does_not_cost_the_replica(tmp_path: Path
         async with following(world, run=False) as follower:
             await follower.refresh()
         path = world.state / "followed.replica"
+        newest = world.clock()
         world.clock.advance(days=-400)
-        assert not on_disk(world).is_usable
+        behind = on_disk(world)
+        assert not behind.is_usable
+        # Nothing is believed of it, but by how much the clock is wrong.
+        assert behind.ahead is not None
+        assert abs(behind.ahead - newest) < timedelta(minutes=1)
         assert path.exists()
         world.clock.advance(days=400)
         assert on_disk(world).is_usable

@@ -15,6 +15,7 @@ from gateway.attestation.status_list import REVOKED, StatusList, sign_status_lis
 from gateway.attestation.status_tokens import token_digest
 from gateway.cli.checkpoint import app
 from gateway.edge import Checkpoint, CheckpointSettings, load_settings
+from gateway.edge.pack_refusals import ClockBehindError, span
 from gateway.edge.packs import PackStore
 from gateway.errors import HutongError
 from gateway.recognition import Verdict
@@ -24,6 +25,7 @@ from gateway.trust.pack import make_pack
 from tests.edge.world import GUANGZHOU, HANGZHOU, NOW, Clock, make_federation, unified
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.trust.simulator import FederationSimulator
@@ -202,6 +204,87 @@ async def test_a_missing_delta_is_named_and_the_stick_is_read_in_order(stick: St
         assert checkpoint.status().trust_seconds == 0
 
 
+@pytest.mark.asyncio
+async def test_a_delta_that_does_not_continue_what_is_held_says_what_to_fetch(
+    stick: Stick,
+) -> None:
+    ends = [stick.federation.log.sequence]
+    whole = stick.pack()
+    for _ in range(3):
+        stick.clock.advance(hours=1)
+        stick.say()
+        ends.append(stick.federation.log.sequence)
+    later = stick.pack(after=ends[2])
+    async with opened(stick) as checkpoint:
+
+        def refused(data: bytes) -> tuple[str, str, str]:
+            with pytest.raises(HutongError) as raised:
+                checkpoint.load_pack(data)
+            return raised.value.code, str(raised.value), raised.value.fix or ""
+
+        code, message, fix = refused(later)
+        assert (code, "none was loaded here" in message) == ("FEED_GAP", True)
+        assert "a whole pack" in fix
+        checkpoint.load_pack(whole)
+        code, message, fix = refused(later)
+        assert (code, f"newer than {ends[0]}" in message) == ("FEED_GAP", True)
+        assert f"--after {ends[0]}" in fix
+        delta = stick.pack(after=ends[0])
+        checkpoint.load_pack(delta)
+        # The same once more has no news, and is no fault.
+        assert not checkpoint._knowledge.take_pack(delta, stick.clock()).is_new
+        stick.say()
+        code, message, fix = refused(stick.pack(after=ends[1]))
+        assert (code, f"older than {ends[3]}" in message) == ("FEED_GAP", True)
+        assert f"--after {ends[3]}" in fix
+        code, message, fix = refused(stick.pack(after=ends[3], prefixes=["3301", "4401"]))
+        assert (code, "3301, 4401" in message) == ("PACK_INVALID", True)
+        assert "no --prefix" in fix
+        assert checkpoint.status().sequence == ends[3]
+
+
+@pytest.mark.asyncio
+async def test_a_gate_whose_clock_is_behind_says_so_and_by_how_much(stick: Stick) -> None:
+    stick.say()
+    pack = stick.pack()
+    carried = stick.carried()
+    async with opened(stick) as checkpoint:
+        checkpoint.load_pack(pack)
+    stick.clock.advance(days=-3)
+    async with opened(stick) as checkpoint:
+        status = checkpoint.status()
+        assert (status.sequence, status.clock_behind_seconds) == (None, 3 * 86400)
+        attempts: list[Callable[[], Any]] = [
+            lambda: checkpoint.verify_offline(carried),
+            lambda: checkpoint.load_pack(pack),
+        ]
+        for attempt in attempts:
+            with pytest.raises(ClockBehindError) as raised:
+                attempt()
+            assert raised.value.code == "FEED_FROM_FUTURE"
+            assert raised.value.behind == timedelta(days=3)
+            assert "慢 3 天" in str(raised.value)
+            assert "is 3 d behind" in str(raised.value)
+    # The file was right all the time.
+    stick.clock.advance(days=3)
+    async with opened(stick) as checkpoint:
+        assert checkpoint.status().clock_behind_seconds is None
+        assert checkpoint.verify_offline(carried).is_admitted
+
+
+@pytest.mark.parametrize(
+    ("seconds", "zh", "en"),
+    [
+        (61, "61 秒", "61 s"),
+        (7200, "2 小时", "2 h"),
+        (90000, "25 小时", "25 h"),
+        (400, "6 分钟", "6 min"),
+    ],
+)
+def test_a_span_is_told_in_two_languages(seconds: int, zh: str, en: str) -> None:
+    assert span(timedelta(seconds=seconds)) == (zh, en)
+
+
 def test_a_damaged_file_is_set_aside_and_a_kill_leaves_one_state(stick: Stick) -> None:
     folder = stick.folder / "packs"
     store = PackStore(folder, stick.federation.anchor)
@@ -240,6 +323,20 @@ def test_the_command_loads_a_pack_and_says_how_old_the_knowledge_is(stick: Stick
     assert "knowledge is" in loaded.output
     status = runner.invoke(app, ["status", *config])
     assert "for 3301, 4401 alone" in status.output
+    # A clock that was set back by somebody: asked, the gate says what is the matter.
+    later = Clock(utc_now() + timedelta(days=2))
+    stick.federation.now = later()
+    stick.clock.now = later()
+    newest = max((stick.folder / "state" / "packs").glob("*.pack"))
+    kept = newest.read_bytes()
+    newest.write_bytes(stick.pack(prefixes=["3301", "4401"]))
+    behind = runner.invoke(app, ["verify", "aaaa.bbbb.cccc", *config])
+    assert behind.exit_code == 2
+    assert "FEED_FROM_FUTURE" in behind.output
+    assert "本机时钟" in behind.output
+    assert "set this machine's clock" in behind.output
+    assert "比枢纽签发慢" in runner.invoke(app, ["status", *config]).output
+    newest.write_bytes(kept)
     file.write_bytes(file.read_bytes()[:-5])
     refused = runner.invoke(app, ["pack", "load", str(file), *config])
     assert refused.exit_code == 2
