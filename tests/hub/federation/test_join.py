@@ -36,18 +36,6 @@ async def metrics(place: Place) -> str:
             return await response.text()
 
 
-def operator_of(place: Place) -> Path:
-    """The first operator's profile, with the ports that the system chose."""
-    file = place.directory / "operator/operator.toml"
-    text = file.read_text()
-    text = text.replace(":0/", f":{place.hub.http_port}/").replace(
-        ':0"', f':{place.hub.grpc_port}"'
-    )
-    made = file.with_name("here.toml")
-    made.write_text(text)
-    return made
-
-
 async def test_a_running_hub_is_joined_by_the_command(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         nation = await start_hub(stack, tmp_path / "nation", NATION)
@@ -81,7 +69,7 @@ async def test_a_running_hub_is_joined_by_the_command(tmp_path: Path) -> None:
         assert 'hutong_hub_connected{hub="000000"} 0.0' in await metrics(zhejiang)
         # It says so, and it serves.
         found = json.loads(
-            (await invoke("status", "--operator", operator_of(zhejiang), "--json")).stdout
+            (await invoke("status", "--operator", zhejiang.operator_file, "--json")).stdout
         )
         assert found["serving"]
         (line,) = found["hubs"]

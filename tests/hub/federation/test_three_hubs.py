@@ -5,8 +5,6 @@ One federation for the module; what a test changes it puts back.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -21,7 +19,6 @@ from adapters.platforms import scenario
 from gateway.attestation.keys import generate_signing_key
 from gateway.codes import DocumentType, parse_document
 from gateway.edge import Checkpoint
-from gateway.errors import HutongError
 from gateway.hub.errors import RegistryError
 from gateway.hub.silence import SILENT_SECONDS
 from gateway.hub.superior import hub_identity, load_superior
@@ -33,11 +30,18 @@ from gateway.trust.lifecycle import KeyChange
 from gateway.trust.statements import statement_digest
 from gateway.wire.enrolment import enrol
 from gateway.wire.errors import RpcFailure
+from tests.hub.federation.gates import (
+    codes,
+    fetched,
+    refusal,
+    shown,
+    until_admitted,
+    until_trusted,
+)
 from tests.hub.federation.world import (
     GUANGDONG,
     HANGZHOU,
     NATION,
-    WAIT_SECONDS,
     ZHEJIANG,
     Country,
     Place,
@@ -48,12 +52,9 @@ from tests.hub.federation.world import (
 from tests.hub.hub_world import now_region
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
-    from gateway.codes import Document
-    from gateway.edge import Result
     from gateway.hub.relay import RelayedFeed
-    from gateway.trust import TrustBundle
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -76,53 +77,6 @@ async def gate(place: Country) -> AsyncIterator[Checkpoint]:
     async with Checkpoint.open(place.gate) as checkpoint:
         await until_trusted(checkpoint, lambda bundle: bundle.authority(HANGZHOU))
         yield checkpoint
-
-
-async def until_trusted(checkpoint: Checkpoint, holds: Callable[[TrustBundle], object]) -> None:
-    """Wait until the checkpoint's trust says something."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while True:
-            with contextlib.suppress(HutongError):
-                if holds(checkpoint._trust.bundle):
-                    return
-            with contextlib.suppress(HutongError):
-                await checkpoint.refresh()
-            await asyncio.sleep(0.02)
-
-
-def refusal(checkpoint: Checkpoint, urn: str) -> str:
-    """Why an authority is not believed; empty: it is."""
-    try:
-        checkpoint._trust.bundle.authority(urn)
-    except TrustLookupError as error:
-        return error.code
-    return ""
-
-
-def codes(result: Result) -> list[str]:
-    return [reason.code for reason in result.decision.reasons]
-
-
-def shown(story: str) -> str:
-    text = scenario(f"hangzhou/{story}").qr_text
-    assert text is not None
-    return text
-
-
-async def until_admitted(checkpoint: Checkpoint) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not (await checkpoint.ask(shown("green"), timeout_seconds=20)).is_admitted:  # noqa: ASYNC110  a question is what is waited with
-            await asyncio.sleep(0.05)
-
-
-async def fetched(checkpoint: Checkpoint, document: Document) -> str:
-    """An attestation to carry, as soon as it is one that verifies here."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while True:
-            found = await checkpoint.fetch(document, origin="330100", timeout_seconds=20)
-            if found.armour is not None:
-                return found.armour
-            await asyncio.sleep(0.05)
 
 
 async def test_a_question_crosses_three_hubs_and_comes_back(

@@ -19,18 +19,21 @@ from adapters.sdk.city import load_city
 from adapters.sdk.issued import StatusSettings
 from adapters.sdk.server import platform_changes, platform_connector
 from adapters.sdk.settings import PlatformSettings
+from gateway.cli.operator_trust import TrustClient
 from gateway.edge import create_keys, load_keys, load_settings
 from gateway.edge.enrolment import checkpoint_identity
 from gateway.hub.app import Hub, running_hub
 from gateway.hub.settings import load_settings as load_hub_settings
-from gateway.hub.setup import HubPlan, make_hub
+from gateway.hub.setup import HubPlan, load_operator_profile, make_hub
 from gateway.hub.superior import JoinPlan, join_superior
 from gateway.recognition import load_policy, shipped_policy
 from gateway.trust import parse_anchor
 from gateway.wire.certificates import issue_certificate, make_authority
 from gateway.wire.channel import open_channel
 from gateway.wire.enrolment import MemberIdentity, enrol
+from gateway.wire.key_change import MemberLine
 from gateway.wire.server import ServerSettings
+from gateway.wire.token_client import TokenClient
 from tests.edge.federation import SCHEMES, _region
 from tests.hub.hub_world import now_region
 
@@ -133,6 +136,35 @@ class Place:
     @property
     def ca_pem(self) -> bytes:
         return (self.directory / "tls/ca.pem").read_bytes()
+
+    @property
+    def operator_file(self) -> Path:
+        """The first operator's profile, with the ports that the system chose."""
+        file = self.directory / "operator/operator.toml"
+        text = file.read_text()
+        text = text.replace(":0/", f":{self.hub.http_port}/").replace(
+            ':0"', f':{self.hub.grpc_port}"'
+        )
+        made = file.with_name("here.toml")
+        made.write_text(text)
+        return made
+
+    def operator(self) -> TrustClient:
+        """Speaks to this hub as its first operator."""
+        return TrustClient(load_operator_profile(self.operator_file))
+
+    @asynccontextmanager
+    async def member(self, identity: MemberIdentity) -> AsyncIterator[MemberLine]:
+        """Speaks to this hub as one of its regions."""
+        tokens = TokenClient(
+            f"{self.hub.http_url}/oauth2/token",
+            identity.body.urn,
+            identity.signing_keys[1],
+            self.ca_pem,
+            lambda: datetime.now(UTC),
+        )
+        async with tokens, self.channel() as channel:
+            yield MemberLine(channel, tokens, urn=identity.body.urn, hub_urn=self.urn)
 
     def channel(self):  # type: ignore[no-untyped-def]  # grpc.aio.Channel
         return open_channel(f"localhost:{self.hub.grpc_port}", ca_pem=self.ca_pem)
