@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from gateway.wire.files import FileError
 from tests.hub.hub_world import hub_world
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.hub.hub_world import HubWorld
@@ -146,11 +148,9 @@ async def operate(operator: TrustClient) -> None:
     assert gone.state == "WITHDRAWN"
 
 
-@pytest.mark.asyncio
-@pytest.mark.processes
-@pytest.mark.timeout(180)
-async def test_the_report_of_the_checks_is_handed_in(tmp_path: Path) -> None:
-    folder = city(tmp_path / "qujing")
+@asynccontextmanager
+async def serving_platform(folder: Path) -> AsyncIterator[None]:
+    """The stand-in platform of a city, at a free port that its settings name."""
     spec = importlib.util.spec_from_file_location("city_platform", folder / "city_platform.py")
     assert spec is not None
     assert spec.loader is not None
@@ -163,18 +163,26 @@ async def test_the_report_of_the_checks_is_handed_in(tmp_path: Path) -> None:
     port = str(runner.addresses[0][1])
     settings.write_text(settings.read_text("utf-8").replace(":8450", f":{port}"), "utf-8")
     try:
-        async with hub_world(tmp_path / "hub") as world:
-            checklist = Checklist()
-            enrolled = await enrol_region(plan(folder, world, checks=True), checklist)
-            note = next(step.note for step in checklist.steps if step.name == "conformance")
-            assert note.endswith("passed, 0 failed"), note
-            assert enrolled is not None
-            row = world.hub.registry.members.get(URN)
-            assert row is not None
-            # Nothing of the trial is left in the region's folder.
-            assert not list(folder.glob("issued.db*"))
+        yield
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.asyncio
+@pytest.mark.processes
+@pytest.mark.timeout(180)
+async def test_the_report_of_the_checks_is_handed_in(tmp_path: Path) -> None:
+    folder = city(tmp_path / "qujing")
+    async with serving_platform(folder), hub_world(tmp_path / "hub") as world:
+        checklist = Checklist()
+        enrolled = await enrol_region(plan(folder, world, checks=True), checklist)
+        note = next(step.note for step in checklist.steps if step.name == "conformance")
+        assert note.endswith("passed, 0 failed"), note
+        assert enrolled is not None
+        row = world.hub.registry.members.get(URN)
+        assert row is not None
+        # Nothing of the trial is left in the region's folder.
+        assert not list(folder.glob("issued.db*"))
 
 
 def test_a_token_is_named_and_no_object() -> None:
