@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields, make_dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
@@ -259,8 +259,8 @@ def _moment(seconds: int | UnsetType) -> datetime | None:
     return None if seconds is UNSET else datetime.fromtimestamp(seconds, UTC)
 
 
-# Few sets of bases exist; every report shares them.
-@lru_cache(MAX_REMEMBERED)
+# Few sets of bases exist (2**6), all in all; every report shares them.
+@cache
 def _write_basis(basis: frozenset[Basis]) -> tuple[Basis, ...]:
     return tuple(sorted(basis))
 
@@ -270,8 +270,8 @@ def _read_basis(basis: tuple[Basis, ...]) -> frozenset[Basis]:
     return frozenset(basis)
 
 
-# Likewise few triples of answers. The result is shared and never changed.
-@lru_cache(MAX_REMEMBERED)
+# Likewise few triples of answers (4**3). The result is shared and never changed.
+@cache
 def _write_declarations(
     contact: TriState, risk_area: TriState, overseas: TriState
 ) -> _Declarations:

@@ -54,6 +54,7 @@ _DESCRIPTIVE_MEMBERS: Final = frozenset({"kid", "alg", "use", "key_ops"})
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 # Lengths of a division prefix: province, prefecture, county.
 _PREFIX_LENGTHS: Final = (2, 4, 6)
+_REGION_DIGITS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class VerificationKey:
         end_second: ``not_after`` likewise; beyond every claim: open.
         believed_until_second: what it signed from this second on is not believed;
             0: nothing is.
+        has_own_region: whether ``prefixes`` contain the region that ``issuer`` names.
     """
 
     key_id: str
@@ -127,6 +129,7 @@ class VerificationKey:
     first_second: int = field(init=False, repr=False, compare=False)
     end_second: int = field(init=False, repr=False, compare=False)
     believed_until_second: int = field(init=False, repr=False, compare=False)
+    has_own_region: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if algorithm_of(self.public_key) != self.algorithm:
@@ -138,12 +141,13 @@ class VerificationKey:
         for moment in (self.not_before, self.not_after, self.tainted_from):
             if moment is not None and moment.tzinfo is None:
                 raise KeyMaterialError("every time needs a zone")
-        # A verification compares seconds; they are made once a key.
+        # A verification compares seconds, and asks for the region; once a key.
         fill = object.__setattr__
         fill(self, "first_second", int(self.not_before.timestamp()))
         fill(self, "end_second", _second_or(self.not_after, _NO_END))
         believed = 0 if self.is_revoked else _second_or(self.tainted_from, _NO_END)
         fill(self, "believed_until_second", believed)
+        fill(self, "has_own_region", self.issuer[-_REGION_DIGITS:].startswith(self.prefixes))
 
 
 def generate_signing_key(algorithm: Algorithm = "ES256") -> SigningKey:

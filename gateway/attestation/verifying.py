@@ -160,8 +160,14 @@ class AttestationVerifier:
             TrustError: trust knows no such key, or does not believe the issuer.
             CallerError: ``audience`` or ``now`` is not what it must be.
         """
-        now_seconds = _reader(audience, now)
-        text = _token_text(token)
+        if now.tzinfo is None or audience not in REGIONS:
+            _check_reader(audience, now)
+        # Fractions do not matter: every bound is a whole second.
+        now_seconds = to_seconds(now)
+        if isinstance(token, str) and len(token) <= MAX_TOKEN_BYTES and token.isascii():
+            text = token
+        else:
+            text = _token_text(token)
         cache = self._cache
         if cache is None:
             claims, answered, _ = self._verify_signed(text, now_seconds, TOKEN_TYPE, read_claims)
@@ -181,7 +187,7 @@ class AttestationVerifier:
             _check_audience(attestation, audience)
         if is_import:
             _check_import(attestation)
-        else:
+        elif nonce is not None or attestation.use is not _CARRIED:
             _check_question(attestation, nonce)
         return attestation
 
@@ -202,7 +208,8 @@ class AttestationVerifier:
             TrustError: as ``verify``.
             CallerError: as ``verify``.
         """
-        now_seconds = _reader(audience, now)
+        _check_reader(audience, now)
+        now_seconds = to_seconds(now)
         signed, disclosures = split(_token_text(token).encode())
         claims, read, _ = self._verify_signed(
             signed.decode(),
@@ -253,7 +260,14 @@ class AttestationVerifier:
         check_signature(key, signature, signing_input.encode())
         if known is None:
             _remember_header(headers, header_segment, algorithm, key_id)
-        _check_divisions(claims, key)
+        code = claims.code
+        if not (
+            key.has_own_region
+            and claims.iss == key.issuer
+            and code.issued_by.startswith(key.prefixes)
+            and code.also is UNSET
+        ):
+            _check_divisions(claims, key)
         if (
             not claims.nbf - leeway <= now_seconds < claims.exp + leeway
             or key.max_lifetime_seconds is not None
@@ -308,17 +322,13 @@ class AttestationVerifier:
             )
 
 
-def _reader(audience: str, now: datetime) -> int:
-    """Checks who reads, and when; returns the clock in seconds."""
+def _check_reader(audience: str, now: datetime) -> None:
     if now.tzinfo is None:
         raise CallerError("the time needs a zone")
-    if audience not in REGIONS:
-        try:
-            REGIONS.learn(audience)
-        except ValueError:
-            raise CallerError("the audience is the URN of one region") from None
-    # Fractions do not matter: every bound is a whole second.
-    return to_seconds(now)
+    try:
+        REGIONS.learn(audience)
+    except ValueError:
+        raise CallerError("the audience is the URN of one region") from None
 
 
 def _remember_header(
