@@ -78,3 +78,45 @@ def test_one_foreign_character_anywhere_is_refused(data: bytes, draw: st.DataObj
 def test_any_other_spelling_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="canonical"):
         base64url.decode(text)
+
+
+FRAGMENTS = st.sampled_from(
+    [b"Zg", b"Zm8", b"Zm9v", b"-_8", b"=", b"==", b'"', b'","', b"\\", b"\\/", b"\\u005a", b"\\n"]
+) | st.binary(max_size=3)
+TEXTS = st.lists(FRAGMENTS, max_size=5).map(b"".join)
+
+
+def read(text: bytes) -> bytes | None:
+    try:
+        return base64url.decode(text)
+    except ValueError:
+        return None
+
+
+@given(TEXTS)
+def test_no_padding_quote_or_escape_makes_a_second_spelling(text: bytes) -> None:
+    data = read(text)
+    assert data is None or base64url.encode_bytes(data) == text
+
+
+@given(TEXTS | st.binary(max_size=30).map(base64url.encode_bytes), TEXTS)
+def test_two_texts_read_at_once_as_one_after_the_other(first: bytes, second: bytes) -> None:
+    for one, two in ((first, second), (second, first)):
+        expected = read(one), read(two)
+        try:
+            pair = base64url.decode_pair(one.decode("latin-1"), two.decode("latin-1"))
+        except ValueError as error:
+            assert None in expected
+            assert str(error) == "not canonical base64url"  # noqa: PT017 - none of the input
+        else:
+            assert pair == expected
+
+
+@pytest.mark.parametrize("text", ["Zm９v", "Zm\ud800v", "Zm9v\u0661", "ＺＺＺＺ"])
+def test_text_that_is_not_ascii_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="canonical"):
+        base64url.decode_text(text)
+    with pytest.raises(ValueError, match="canonical"):
+        base64url.decode_pair(text, "Zg")
+    with pytest.raises(ValueError, match="canonical"):
+        base64url.decode_pair("Zg", text)
