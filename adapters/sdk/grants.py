@@ -1,8 +1,8 @@
 """Who asks: the caller grants that a hub signs for this adapter.
 
 A grant (``hutong-grant+jwt``, docs/adr/0005) names the caller, the region where
-it stands, and the purposes it may declare. It is verified against the token keys
-of the trust anchor, is meant for this authority alone, and lives ten minutes.
+it stands, and the purposes it may declare. It is verified against the hub's
+token keys (``hub_anchor``), is meant for this authority alone, and lives ten minutes.
 What verified is remembered by the digest of the whole grant; its expiry is held
 against the clock at every use. No text here repeats a grant or a claim of it.
 """
@@ -24,9 +24,10 @@ from gateway.wire.hub_tokens import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from gateway.attestation.keys import VerificationKey
     from gateway.trust.anchor import TrustAnchor
 
 
@@ -62,6 +63,7 @@ class GrantVerifier(HubTokenVerifier[CallerContext]):
         anchor: the hub and its token keys.
         authority: URN of the authority this adapter speaks for.
         clock: now, aware, UTC.
+        keys: the hub's token keys as they are now; None: those of the anchor.
         max_cached: verified grants remembered.
     """
 
@@ -71,6 +73,7 @@ class GrantVerifier(HubTokenVerifier[CallerContext]):
         authority: str,
         *,
         clock: Callable[[], datetime],
+        keys: Mapping[str, VerificationKey] | None = None,
         max_cached: int = MAX_CACHED,
     ) -> None:
         super().__init__(
@@ -78,7 +81,7 @@ class GrantVerifier(HubTokenVerifier[CallerContext]):
             named="grant",
             issuer=anchor.hub,
             audience=authority,
-            keys=anchor.token_keys,
+            keys=anchor.token_keys if keys is None else keys,
             read=_read,
             refuse=_refused,
             clock=clock,

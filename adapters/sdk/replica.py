@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.attestation.keys import VerificationKey
     from gateway.trust.anchor import TrustAnchor
     from gateway.trust.bundle import TrustBundle
+    from gateway.trust.hub_keys import HubKeySet
     from gateway.trust.hub_places import HubPlace
 
 DEFAULT_HEARTBEAT_SECONDS: Final = 15
@@ -95,6 +96,7 @@ class HubReplica:
         )
         self._verifier: AttestationVerifier | None = None
         self._bundle: TrustBundle | None = None
+        self._hub_keys: tuple[TrustBundle, HubKeySet | None] | None = None
         self._channel: grpc.aio.Channel | None = None
         self._follower: FeedFollower | None = None
         self._following: asyncio.Task[None] | None = None
@@ -163,6 +165,16 @@ class HubReplica:
             keys = _FreshKeys(bundle, self._is_fresh_issuer)
             self._verifier = AttestationVerifier(keys, cache=self._cache)
         return self._verifier
+
+    def hub_keys(self) -> HubKeySet | None:
+        """Return the newest set of the hub's own keys; None: the feed names none."""
+        if not self._store.is_usable:
+            return None
+        # Asked with every grant: looked for once an entry.
+        bundle = self._store.bundle
+        if self._hub_keys is None or self._hub_keys[0] is not bundle:
+            self._hub_keys = (bundle, bundle.hub_keys())
+        return self._hub_keys[1]
 
     def _is_fresh_issuer(self, issuer: str) -> bool:
         age = self._tree.age_seconds(self._clock(), issuer)

@@ -21,6 +21,7 @@ from adapters.sdk.connectors import change_feed_path, open_connector
 from adapters.sdk.conversion import Importer
 from adapters.sdk.errors import AdapterConfigError
 from adapters.sdk.grants import GrantVerifier
+from adapters.sdk.hub_anchor import GrantKeys
 from adapters.sdk.importing import ImportPipeline
 from adapters.sdk.issued import UNNAMED_SECONDS, IssuedLedger, StatusSettings
 from adapters.sdk.key_schedule import KeySchedule
@@ -34,6 +35,7 @@ from adapters.sdk.watching import CALL_SECONDS, ChangeDoor, PlatformChanges
 from gateway.codes.divisions import division_prefix, parse_division, region_urn
 from gateway.trust.anchor import parse_anchor
 from gateway.wire.files import refused_as
+from gateway.wire.hub_tokens import TokenKeys
 from gateway.wire.private_files import read_private
 from gateway.wire.server import HutongServer, ServerSettings
 
@@ -66,6 +68,7 @@ class AdapterParts:
         connector: speaks the platform's wire; closed with the server.
         keys: the adapter's secrets.
         anchor: whose grants are accepted.
+        anchor_file: where it was read from; a newer one is taken up from there. None: none is.
         server: how it listens.
         prefixes: divisions it answers for; empty: those of the scheme.
         max_attestation_seconds: longest life the hub grants this authority.
@@ -83,6 +86,7 @@ class AdapterParts:
     connector: Connector
     keys: AdapterKeys = field(repr=False)
     anchor: TrustAnchor
+    anchor_file: Path | None = None
     server: ServerSettings
     prefixes: tuple[str, ...] = ()
     max_attestation_seconds: int = 86_400
@@ -139,7 +143,14 @@ class AdapterServer:
             scheme=scheme,
             sealing_key_ids=self._sealing_keys,
             pipeline=self.pipeline,
-            grants=GrantVerifier(parts.anchor, authority, clock=parts.clock),
+            grants=GrantVerifier(
+                parts.anchor,
+                authority,
+                clock=parts.clock,
+                keys=TokenKeys(
+                    GrantKeys(parts.anchor, parts.anchor_file, parts.replica, clock=parts.clock)
+                ),
+            ),
             clock=parts.clock,
             imports=_imports(parts, prefixes, self._sealing_keys),
             max_in_flight=parts.max_in_flight,
@@ -273,6 +284,7 @@ def load_adapter(
             connector=platform_connector(scheme, settings.platform, clock=clock),
             keys=keys,
             anchor=anchor,
+            anchor_file=settings.anchor,
             server=ServerSettings(
                 host=grpc.host,
                 port=grpc.port,

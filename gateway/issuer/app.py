@@ -159,6 +159,7 @@ class RunningIssuer:
                     connector=IssuerConnector(self.issuer, self._codes),
                     keys=keys,
                     anchor=parse_anchor(anchor),
+                    anchor_file=settings.adapter.anchor,
                     server=listening,
                     status=StatusSettings(
                         path=settings.adapter.keys.parent / "issued.db", processes=MAX_PROCESSES

@@ -30,7 +30,8 @@ from hutong.v1 import registry_service_pb2_grpc as pb_grpc
 
 from gateway.attestation.sealing import Binding, open_question
 from gateway.trust.errors import FeedError, FeedFault
-from gateway.trust.feed import verify_manifest
+from gateway.trust.feed import MAX_LIVE_ENTRIES, verify_manifest
+from gateway.trust.hub_walk import walked
 from gateway.trust.key_proofs import key_proof
 from gateway.trust.statements import StatementKind, sign_statement, statement_digest
 from gateway.wire.errors import RpcFailure, failure_from_rpc_error
@@ -106,6 +107,9 @@ class Progress:
     approvals_left: int
 
 
+_NOTHING: Final = feed_service_pb2.SnapshotResponse()
+
+
 async def check_hub(channel: grpc.aio.Channel, anchor: TrustAnchor) -> None:
     """Make sure that the hub at the other end signs with the keys of the trust anchor.
 
@@ -120,17 +124,28 @@ async def check_hub(channel: grpc.aio.Channel, anchor: TrustAnchor) -> None:
     call = stub.Snapshot(feed_service_pb2.SnapshotRequest(), timeout=ASK_SECONDS)
     try:
         first = await call.read()
+        # An end of the stream is no response.
+        said = first if isinstance(first, feed_service_pb2.SnapshotResponse) else _NOTHING
+        try:
+            verify_manifest(said.manifest, anchor)
+        except FeedError as error:
+            if error.code != FeedFault.FEED_SIGNATURE:
+                raise
+            # The hub may have changed its keys since the anchor was handed over.
+            tokens = list(said.entries)
+            async for chunk in call:
+                tokens.extend(chunk.entries)
+                if len(tokens) > MAX_LIVE_ENTRIES:
+                    raise
+            verify_manifest(said.manifest, walked(anchor, tokens))
     except grpc.aio.AioRpcError as error:
         raise failure_from_rpc_error(error) from None
-    finally:
-        call.cancel()
-    manifest = first.manifest if isinstance(first, feed_service_pb2.SnapshotResponse) else ""
-    try:
-        verify_manifest(manifest, anchor)
     except FeedError as error:
         raise FeedError(
             "the hub that answers is not the one of the trust anchor", code=FeedFault(error.code)
         ) from None
+    finally:
+        call.cancel()
 
 
 def challenge_binding(member_urn: str, hub_urn: str) -> Binding:
