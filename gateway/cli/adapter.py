@@ -28,9 +28,14 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 City = Annotated[Path, typer.Argument(help="Folder of the city.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-HubTarget = Annotated[str, typer.Option(help="host:port of the hub's gRPC door.")]
+HubTarget = Annotated[
+    str, typer.Option(envvar="HUTONG_REGION_HUB", help="host:port of the hub's gRPC door.")
+]
 HubRoots = Annotated[
-    Path | None, typer.Option(help="PEM with the hub's roots; default: the system's.")
+    Path | None,
+    typer.Option(
+        envvar="HUTONG_REGION_CA", help="PEM with the hub's roots; default: the system's."
+    ),
 ]
 
 _HERE = Path()
@@ -222,7 +227,7 @@ def publish(
     policy: Annotated[bool, typer.Option("--policy", help="Only the policy.")] = False,
     hub: HubTarget = _HUB,
     http: Annotated[
-        str, typer.Option(help="https address of the hub's HTTP door.")
+        str, typer.Option(envvar="HUTONG_REGION_HTTP", help="https address of the hub's HTTP door.")
     ] = "https://127.0.0.1:7480",
     ca: HubRoots = None,
     as_json: AsJson = False,

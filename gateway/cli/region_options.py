@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 
 City = Annotated[Path, typer.Argument(help="Folder of the region.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-HubTarget = Annotated[str, typer.Option(help="host:port of the hub's gRPC door.")]
-HubHttp = Annotated[str, typer.Option(help="https address of the hub's HTTP door.")]
+HubTarget = Annotated[
+    str, typer.Option(envvar="HUTONG_REGION_HUB", help="host:port of the hub's gRPC door.")
+]
+HubHttp = Annotated[
+    str, typer.Option(envvar="HUTONG_REGION_HTTP", help="https address of the hub's HTTP door.")
+]
 HubRoots = Annotated[
-    Path | None, typer.Option(help="PEM with the hub's roots; default: the system's.")
+    Path | None,
+    typer.Option(
+        envvar="HUTONG_REGION_CA", help="PEM with the hub's roots; default: the system's."
+    ),
 ]
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
