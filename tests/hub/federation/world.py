@@ -200,7 +200,7 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def start_hub(stack: AsyncExitStack, directory: Path, urn: str) -> Place:
+async def start_hub(stack: AsyncExitStack, directory: Path, urn: str, *, more: str = "") -> Place:
     await make_hub(
         HubPlan(
             directory=directory,
@@ -214,6 +214,8 @@ async def start_hub(stack: AsyncExitStack, directory: Path, urn: str) -> Place:
         ),
         now=datetime.now(UTC).replace(microsecond=0),
     )
+    with (directory / "hub.toml").open("a", encoding="utf-8") as file:
+        file.write(more)
     settings = load_hub_settings(directory)
     hub = await stack.enter_async_context(running_hub(settings, check_policy=load_policy))
     return Place(settings, hub, directory)
