@@ -20,10 +20,13 @@ from gateway.attestation.keys import generate_signing_key
 from gateway.codes import DocumentType, parse_document
 from gateway.edge import Checkpoint
 from gateway.hub.directory import CallerKind, CallerRecord
+from gateway.hub.federation_metrics import FederationCollector
 from gateway.hub.live_counts import FEWEST_COUNTED
 from gateway.hub.rule_proto import rule_to_proto
+from gateway.hub.superior import hub_identity
 from gateway.store import UsageRow
 from gateway.trust import DistrustRule, KeyUse, signing_member_key
+from gateway.wire.enrolment import enrol
 from gateway.wire.errors import RpcFailure, failure_from_rpc_error
 from gateway.wire.hub_tokens import EXCHANGE_SCOPE
 from tests.hub.federation.gates import (
@@ -42,6 +45,7 @@ from tests.hub.federation.world import (
     Country,
     Place,
     country,
+    join_plan,
     until,
 )
 
@@ -214,6 +218,42 @@ async def test_an_approval_says_what_it_grants(place: Country) -> None:
     # It stands right below the highest.
     assert not allowed.only_here
     assert members["urn:hutong:operator:first"].allowance is None
+
+
+async def test_who_would_approve_a_hub_that_nobody_else_believes_is_told(place: Country) -> None:
+    # The nation grants Zhejiang no hub below it. It only asks to be let in.
+    below, above = place.guangdong, place.zhejiang
+    now = datetime.now(UTC).replace(microsecond=0)
+    plan = join_plan(above, below, "44", above.hub.grpc_port, below.hub.grpc_port)
+    identity = hub_identity(below.settings, plan, above.urn, now=now)
+    async with above.channel() as channel:
+        await enrol(channel, identity, hub_urn=above.urn, now=now)
+    async with above.operator() as operator:
+        members = {member.urn: member async for member in operator.members("pending")}
+        allowed = members[GUANGDONG].allowance
+        assert allowed is not None
+        assert allowed.only_here
+        await operator.suspend(GUANGDONG, "synthetic")
+
+
+async def test_a_hub_stands_as_every_member_does(place: Country) -> None:
+    async with place.nation.operator() as operator:
+        standing = await operator.standing(ZHEJIANG)
+    assert (standing.urn, standing.state) == (ZHEJIANG, "ACTIVE")
+    assert {key.use for key in standing.keys} == {"state", "authenticate", "feed", "token"}
+    assert not any(finding.is_error for finding in standing.findings)
+    # Both provinces follow this feed.
+    assert standing.readers_connected >= 2
+    collected = FederationCollector(
+        NATION, place.nation.hub.feeds, lambda: datetime.now(UTC)
+    ).collect()
+    connected = {
+        sample.labels["hub"]: sample.value
+        for family in collected
+        if family.name == "hutong_hub_connected"
+        for sample in family.samples
+    }
+    assert connected == {"330000": 1.0, "440000": 1.0}
 
 
 async def test_a_hub_asks_only_those_next_to_it_and_no_loop(place: Country) -> None:
