@@ -21,7 +21,14 @@ from conformance_tests.model import Case, Exit, Result, Role
 from conformance_tests.peer.common import private_members, write_json
 from conformance_tests.peer.serve import serve_peer
 from conformance_tests.peer.verifier import speak
-from conformance_tests.profile import ProfileError, load_profile
+from conformance_tests.profile import (
+    DISPOSABLE,
+    ProfileError,
+    load_profile,
+    with_also,
+    with_disposable,
+    without_disposable,
+)
 from conformance_tests.registry import (
     coverage_gaps,
     load_cases,
@@ -48,6 +55,11 @@ app = typer.Typer(
     "Try it on a peer of its own: [bold]hutong-conformance peer --role adapter --dir /tmp/peer[/] "
     "in one terminal, [bold]hutong-conformance run --role adapter --profile "
     "/tmp/peer/profile.yaml[/] in another.",
+)
+_WRITES = (
+    "what is asked for writes to the hub under test: the suite enrols members there, approves, "
+    "revokes and withdraws them, and their history stays in its feed for good; for a hub that "
+    "may be thrown away, add --disposable"
 )
 _out = Console()
 _err = Console(stderr=True)
@@ -146,6 +158,20 @@ def run(
         str | None, typer.Option("--target", help="host:port; overrides the profile's.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Check id; repeatable.")] = None,
+    disposable: Annotated[
+        bool,
+        typer.Option(
+            "--disposable", help="Also run what enrols, approves and revokes at the hub under test."
+        ),
+    ] = False,
+    operator: Annotated[
+        list[Path] | None,
+        typer.Option("--operator", help="operator.toml of an operator; with --disposable, twice."),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(help="Two digits of a province nobody uses there; with --disposable.")
+    ] = "",
+    also: Annotated[str, typer.Option(help="host:port of a second process of the hub.")] = "",
     junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -159,8 +185,17 @@ def run(
         if unknown:
             _fail(f"no such check for the role {role}: {', '.join(sorted(unknown))}")
         cases = [case for case in cases if case.id in only]
+    writing = [case.id for case in cases if DISPOSABLE in case.needs]
+    if not disposable and ((only and writing) or operator or prefix):
+        _fail(_WRITES)
     try:
         profile = load_profile(profile_path, role=role, target=target)
+        profile = with_also(profile, also) if also else profile
+        if disposable:
+            profile = with_disposable(profile, operators=operator or (), prefix=prefix)
+        else:
+            profile = without_disposable(profile)
+        _say_of_writing(profile.target, len(writing), disposable=disposable)
         bench = open_bench(profile)
         with Progress(console=_err, transient=True, disable=not _err.is_terminal) as progress:
             task = progress.add_task(f"{role} at {profile.target}", total=len(cases))
@@ -185,6 +220,14 @@ def run(
             f"{passed} of {len(results)} checks passed"
         )
     raise typer.Exit(verdict)
+
+
+def _say_of_writing(target: str, count: int, *, disposable: bool) -> None:
+    """Say that a hub is written to, or that it is not."""
+    if count and disposable:
+        _err.print(f"{count} checks write to {target}: what they do stays in its feed for good")
+    elif count:
+        _err.print(f"{count} checks would write to {target} and are left out; see --disposable")
 
 
 @app.command()

@@ -20,13 +20,20 @@ in it must be synthetic::
 
 For the role ``hub`` the file names ``token_url``, ``http_ca``, the ``client``
 (``urn`` and private ``key``), the ``anchor`` and an ``origin`` region with a
-working adapter behind the hub.
+working adapter behind the hub. What writes to a hub needs the section ``disposable``
+and, on the command line, the word as well::
+
+    disposable:
+      operators: [{urn: "urn:hutong:operator:first", key: first.json}, …]
+      prefix: "65"                  # a province that nobody else uses at this hub
+      listen: localhost:0           # where the hub reaches the suite's adapters
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import tomllib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -35,11 +42,15 @@ from conformance_tests.model import Role
 from conformance_tests.yamlfile import load_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 MAX_PROFILE_BYTES = 256 * 1024
 """A profile is written by hand; more than this is another file."""
+
+
+DISPOSABLE = "disposable"
+"""Capability, and section, without which nothing is written to a hub under test."""
 
 
 class ProfileError(Exception):
@@ -156,3 +167,56 @@ def _address(role: Role, given: str | None, entries: Mapping[str, Any]) -> str:
     if not isinstance(address, str) or ":" not in address:
         raise ProfileError("`target` must be host:port; give --target or add it")
     return address
+
+
+def with_disposable(
+    profile: Profile, *, operators: Sequence[Path] = (), prefix: str = ""
+) -> Profile:
+    """Let the checks that write to a hub run.
+
+    Args:
+        profile: of the role hub.
+        operators: files that name an operator's ``urn`` and its private ``key``, as
+            ``hutong hub init`` writes them; none: as the profile says.
+        prefix: the two digits of the province to play; empty: as the profile says.
+
+    Raises:
+        ProfileError: a file cannot be read, or does not name both.
+    """
+    section = dict(profile.entries.get(DISPOSABLE, {}))
+    if operators:
+        section["operators"] = [_operator(path) for path in operators]
+    if prefix:
+        section["prefix"] = prefix
+    return replace(
+        profile,
+        entries={**profile.entries, DISPOSABLE: section},
+        capabilities=profile.capabilities | {DISPOSABLE},
+    )
+
+
+def without_disposable(profile: Profile) -> Profile:
+    """Leave out whatever writes to a hub, also where the profile declares it."""
+    kept = {name for name in profile.capabilities if name.partition(".")[0] != DISPOSABLE}
+    return replace(profile, capabilities=frozenset(kept))
+
+
+def with_also(profile: Profile, address: str) -> Profile:
+    """Name a second address of the same hub."""
+    return replace(
+        profile,
+        entries={**profile.entries, "also": address},
+        capabilities=profile.capabilities | {"also"},
+    )
+
+
+def _operator(path: Path) -> dict[str, str]:
+    try:
+        named = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProfileError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ProfileError(f"{path} is not TOML") from error
+    if not (isinstance(named.get("urn"), str) and isinstance(named.get("key"), str)):
+        raise ProfileError(f"{path} names no `urn` and `key` of an operator")
+    return {"urn": named["urn"], "key": str(path.parent.absolute() / named["key"])}

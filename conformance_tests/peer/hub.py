@@ -1,7 +1,8 @@
-"""The reference hub: one region behind it, one caller, a short feed.
+"""The reference hub: one region behind it, one caller, two operators, a short feed.
 
 The region's adapter is the reference adapter in the same process: the hub part
-sees its envelopes only. Speaks plain gRPC and HTTP on loopback.
+sees its envelopes only. Whoever enrols is reached over the wire. Speaks plain gRPC and
+HTTP on loopback.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import grpc
 import yaml
 from aiohttp import web
 from hutong.v1 import (
-    error_pb2,
     exchange_pb2,
     exchange_service_pb2,
     exchange_service_pb2_grpc,
@@ -30,7 +30,12 @@ from conformance_tests.peer.common import (
     private_members,
     write_json,
 )
+from conformance_tests.peer.hub_book import DENIED, SCOPES, Book, PeerMember
 from conformance_tests.peer.hub_feed import ReferenceFeed
+from conformance_tests.peer.hub_links import ReferenceLinks
+from conformance_tests.peer.hub_registry import ReferenceRegistry
+from conformance_tests.peer.hub_sightings import ReferenceSightings
+from conformance_tests.peer.hub_streams import ReferenceStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,34 +44,79 @@ if TYPE_CHECKING:
     from jwcrypto import jwk
 
 _REGION = AUTHORITY.rpartition(":")[2]
+_PREFIX = "65"
+_BARRED = {"division": "650000", "kind": "policy"}
+"""A region that this hub lets publish no policies."""
+_SECONDS = 10.0
+_REPORTS = 4096
 _MAX_ENVELOPE_BYTES = 65_536  # SealedQuestion.envelope
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @dataclass(slots=True)
 class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
-    """Forwards as the specification asks, but for the one fault it is given."""
+    """Forwards as the specification asks, but for the one fault it is given.
+
+    Attributes:
+        fault: its name; empty for a sound hub.
+        feed: its feed; also_feed: the same at another address.
+        book: members and audit.
+        links: to the adapters of regions that enrolled.
+        registry: lets members in.
+        sightings: notices repeats.
+        client_key: of the one caller that is there from the beginning.
+        operator_keys: of its operators, by URN.
+        adapter: of the one region that is there from the beginning.
+    """
 
     fault: str = ""
     feed: ReferenceFeed = field(init=False)
-    token_key: jwk.JWK = field(default_factory=crypto.new_signing_key)
+    also_feed: ReferenceFeed = field(init=False)
+    book: Book = field(init=False)
+    links: ReferenceLinks = field(init=False)
+    registry: ReferenceRegistry = field(init=False)
+    sightings: ReferenceSightings = field(init=False)
     client_key: jwk.JWK = field(default_factory=crypto.new_signing_key)
+    operator_keys: dict[str, jwk.JWK] = field(default_factory=dict)
     adapter: ReferenceAdapter = field(default_factory=ReferenceAdapter)
     _token_url: str = ""
     _assertions: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.feed = ReferenceFeed(self.fault)
+        self.also_feed = ReferenceFeed(self.fault, second=self.feed)
+        self.book = Book(self.fault, HUB, self.feed.chain)
+        self.book.barred[f"urn:hutong:region:{_BARRED['division']}"] = _BARRED["kind"]
+        self.links = ReferenceLinks(self.book)
+        self.feed.lists = self.links.lists
+        self.registry = ReferenceRegistry(self.book)
+        self.sightings = ReferenceSightings(self.book)
+        self._there("checkpoint", CALLER, self.client_key)
+        for name in ("first", "second"):
+            urn = f"urn:hutong:operator:{name}"
+            self.operator_keys[urn] = crypto.new_signing_key()
+            self._there("operator", urn, self.operator_keys[urn])
 
-    def write_profile(self, folder: Path, target: str, token_url: str) -> Path:
+    def _there(self, kind: str, urn: str, key: jwk.JWK) -> None:
+        """A member that is there from the beginning."""
+        region = {"region": "440100"} if kind == "checkpoint" else {}
+        member = PeerMember(urn, kind, region, "active", approved=True)
+        member.keys = [{"use": "authenticate", "jwk": crypto.public_members(key)}]
+        self.book.members[urn] = member
+
+    def write_profile(self, folder: Path, target: str, also: str, token_url: str) -> Path:
         """Write what the suite needs to test this peer; return the profile's path."""
         anchor = {
             "hub": HUB,
             "keys": [
                 {"use": "feed", "jwk": self.feed.chain.key.public},
-                {"use": "token", "jwk": crypto.public_members(self.token_key)},
+                {"use": "token", "jwk": crypto.public_members(self.book.token_key)},
             ],
         }
+        operators = [
+            {"urn": urn, "key": write_json(folder / f"operator-{place}.jwk", private_members(key))}
+            for place, (urn, key) in enumerate(self.operator_keys.items())
+        ]
         profile = {
             "role": "hub",
             "target": target,
@@ -83,7 +133,14 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
                 "seal": write_json(folder / "seal.jwk", self.adapter.seal_key.members),
                 "person": self.adapter.platform.people()["green"],
             },
-            "capabilities": ["origin"],
+            "also": also,
+            "disposable": {
+                "operators": operators,
+                "prefix": _PREFIX,
+                "barred": _BARRED,
+                "reports_per_minute": _REPORTS,
+            },
+            "capabilities": ["origin", "also", "disposable", "disposable.barred"],
         }
         path = folder / "profile.yaml"
         path.write_text(yaml.safe_dump(profile, sort_keys=False), encoding="utf-8")
@@ -105,50 +162,72 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
         try:
             yield self._token_url
         finally:
+            await self.links.close()
             await runner.cleanup()
 
     async def _token(self, request: web.Request) -> web.Response:
         form = await request.post()
-        keys = {self.client_key["kid"]: self.client_key}
+        refused = web.json_response({"error": "invalid_client"}, status=401)
+        member = self.book.members.get(str(form.get("client_id", "")))
+        waits = member is not None and member.state == "pending"
+        if member is None or (
+            member.state != "active" and not (waits and self.fault == "token-before-approval")
+        ):
+            return refused
+        keys = {
+            key["jwk"]["kid"]: crypto.load_key(key["jwk"])
+            for key in member.keys
+            if key["use"] == "authenticate"
+        }
         try:
             claims, _ = crypto.read_signed(str(form.get("client_assertion", "")), keys, "JWT")
         except ValueError:
-            return web.json_response({"error": "invalid_client"}, status=401)
+            return refused
         used = claims["jti"] in self._assertions
         self._assertions.add(claims["jti"])
         sound = claims["aud"] == self._token_url and claims["exp"] > time.time()
         if not sound or (used and self.fault != "assertion-replay-accepted"):
-            return web.json_response({"error": "invalid_client"}, status=401)
-        now = int(time.time())
-        access = {
-            "iss": HUB,
-            "aud": HUB,
-            "sub": CALLER,
-            "client_id": CALLER,
-            "scope": "exchange.query",
-            "iat": now,
-            "exp": now + 600,
-        }
-        token = crypto.sign(access, self.token_key, "at+jwt")
+            return refused
+        scope = str(form.get("scope", ""))
+        if scope not in SCOPES[member.kind]:
+            return web.json_response({"error": "invalid_scope"}, status=400)
+        token = self.book.access_token(member.urn, scope)
         body = {"access_token": token, "token_type": "Bearer", "expires_in": 600}
         return web.json_response(body)
 
-    def _authorise(self, context: _Context) -> None:
+    def authorise(self, context: _Context) -> PeerMember:
+        """Whoever asks.
+
+        Raises:
+            RefusedError: it may not.
+        """
         token = metadata(context, "authorization").removeprefix("Bearer ")
         if not token:
             if self.fault == "token-not-needed":
-                return
+                return self.book.members[CALLER]
             raise RefusedError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
-        keys = {self.token_key["kid"]: self.token_key}
+        keys = {self.book.token_key["kid"]: self.book.token_key}
         try:
-            crypto.read_signed(token, keys, "at+jwt")
+            claims, _ = crypto.read_signed(token, keys, "at+jwt")
         except ValueError as error:
             if self.fault != "token-signature-ignored":
                 raise RefusedError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID") from error
+            claims = crypto.unsafe_claims(token)
+        member = self.book.members.get(claims["sub"])
+        if member is None or (member.state != "active" and self.fault != "suspended-caller-served"):
+            raise RefusedError(DENIED, "CALLER_SUSPENDED")
+        return member
 
     # -- exchange -----------------------------------------------------------------
 
-    def _forward(self, question: exchange_pb2.SealedQuestion) -> bytes:
+    async def forward(
+        self, question: exchange_pb2.SealedQuestion, caller: PeerMember, seconds: float
+    ) -> bytes:
+        """Hand a question to whoever answers for its region.
+
+        Raises:
+            RefusedError: nobody does, or it breaks a rule.
+        """
         invalid = grpc.StatusCode.INVALID_ARGUMENT
         if not (question.region.isdigit() and len(question.region) == 6):  # noqa: PLR2004 - digits of a division
             said = f"region {question.region} is wrong" if self.fault == "value-repeated" else ""
@@ -156,6 +235,9 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
         limit = 1 << 30 if self.fault == "unlimited-envelope" else _MAX_ENVELOPE_BYTES
         if len(question.envelope) > limit:
             raise RefusedError(invalid, "INVALID_REQUEST", field="question.envelope")
+        behind = self.links.behind(question.region)
+        if behind is not None:
+            return await self.links.ask(behind, question, caller, seconds)
         if not question.region.startswith("11"):
             if self.fault == "unknown-region-internal":
                 raise RefusedError(grpc.StatusCode.INTERNAL, "INTERNAL")
@@ -168,10 +250,11 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
     ) -> exchange_service_pb2.ExchangeServiceQueryResponse:
         """Forward one question."""
         try:
-            self._authorise(context)
+            caller = self.authorise(context)
             if context.time_remaining() is None and self.fault != "deadline-not-needed":
                 raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "DEADLINE_MISSING")
-            envelope = self._forward(request.question)
+            seconds = context.time_remaining() or _SECONDS
+            envelope = await self.forward(request.question, caller, seconds)
         except RefusedError as error:
             await abort(context, error)
         return exchange_service_pb2.ExchangeServiceQueryResponse(envelope=envelope)
@@ -179,9 +262,16 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
     async def Convert(  # noqa: N802 - the service's own name
         self, request: exchange_service_pb2.ConvertRequest, context: _Context
     ) -> exchange_service_pb2.ConvertResponse:
-        """Refuse, as the adapter behind it does."""
-        refusal = RefusedError(grpc.StatusCode.FAILED_PRECONDITION, "IMPORT_NOT_OFFERED")
-        await abort(context, refusal)
+        """Hand an import to its destination; the adapter from the beginning takes none."""
+        try:
+            caller = self.authorise(context)
+            behind = self.links.behind(request.sealed.region)
+            if behind is None:
+                raise RefusedError(grpc.StatusCode.FAILED_PRECONDITION, "IMPORT_NOT_OFFERED")
+            envelope = await self.links.convert(behind, request.sealed, caller)
+        except RefusedError as error:
+            await abort(context, error)
+        return exchange_service_pb2.ConvertResponse(envelope=envelope)
 
     async def QueryStream(  # noqa: N802 - the service's own name
         self,
@@ -190,33 +280,12 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
     ) -> AsyncIterator[exchange_service_pb2.ExchangeServiceQueryStreamResponse]:
         """Forward batches, each item on its own."""
         try:
-            self._authorise(context)
+            caller = self.authorise(context)
         except RefusedError as error:
             await abort(context, error)
-        async for request in request_iterator:
-            answers = []
-            in_flight: set[int] = set()
-            for question in request.questions:
-                answer = self._item(question, in_flight)
-                if answer is not None:
-                    answers.append(answer)
-            yield exchange_service_pb2.ExchangeServiceQueryStreamResponse(answers=answers)
-
-    def _item(
-        self, question: exchange_pb2.SealedQuestion, in_flight: set[int]
-    ) -> exchange_pb2.SealedAnswer | None:
+        stream = ReferenceStream(self.fault, self.book, caller, self.forward)
         try:
-            if question.id in in_flight and self.fault != "duplicate-accepted":
-                raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "DUPLICATE_ID")
-            in_flight.add(question.id)
-            envelope = self._forward(question)
+            async for answer in stream.carry(request_iterator):
+                yield exchange_service_pb2.ExchangeServiceQueryStreamResponse(answers=[answer])
         except RefusedError as error:
-            if self.fault == "item-dropped" and error.reason == "UNKNOWN_REGION":
-                return None
-            reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}")
-            return exchange_pb2.SealedAnswer(
-                id=question.id, error=error_pb2.ItemError(reason=reason)
-            )
-        if self.fault == "envelope-altered":
-            envelope = envelope[:-1] + bytes([envelope[-1] ^ 1])
-        return exchange_pb2.SealedAnswer(id=question.id, envelope=envelope)
+            await abort(context, error)

@@ -14,7 +14,7 @@ import grpc
 from hutong.v1 import feed_service_pb2, feed_service_pb2_grpc
 
 from conformance_tests.peer.common import RefusedError, abort
-from conformance_tests.vectors.chain import Chain, Link, listed
+from conformance_tests.vectors.chain import ZERO, Chain, Link, listed
 from conformance_tests.vectors.keys import digest
 from conformance_tests.vectors.lists import base_list
 from conformance_tests.vectors.plan import CITY, HUB, NOW, VerifierPlan
@@ -31,16 +31,26 @@ _OUTDATED_SECONDS = 3600
 
 @dataclass(slots=True)
 class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
-    """Serves one chain."""
+    """Serves one chain.
+
+    Attributes:
+        fault: the deliberate fault; empty for none.
+        second: the feed whose chain this one serves at another address; None: it is its own.
+        chain: what it serves.
+        lists: base lists beside the one of the vectors, by digest.
+    """
 
     fault: str
+    second: ReferenceFeed | None = None
     chain: Chain = field(init=False)
+    lists: dict[str, str] = field(default_factory=dict, repr=False)
+    _doubled: bool = False
 
     def __post_init__(self) -> None:
+        if self.second is not None:
+            self.chain = self.second.chain
+            return
         self.chain = chain_of(_STATUS)
-        if self.fault == "key-published-twice":
-            keys = [*record(CITY, "city")["keys"], member_key("attest", "neighbour/attest")]
-            self.chain = chain_of(VerifierPlan(status=100, city={"keys": keys}))
         notice = {"topic": "key-expiring", "at": NOW}
         self.chain.append("notice", f"{CITY}#key-expiring", notice, NOW - 200)
         gone = {"withdrawn": {"reason": "renewed"}}
@@ -58,6 +68,8 @@ class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
         """Send the state in full."""
         if not self._own(request.hub):
             await abort(context, RefusedError(grpc.StatusCode.NOT_FOUND, "HUB_UNKNOWN"))
+        if self.fault == "key-published-twice" and not self._doubled:
+            self._double()
         chain, more = self.chain, dict[str, Any]()
         live: list[Link] = chain.live()
         if self.fault == "manifest-list-wrong":
@@ -85,13 +97,29 @@ class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
         for link in links:
             left_out = self.fault == "gap-in-watch" and link.sequence == len(links) - 1
             if link.sequence > after and not left_out:
-                entries = feed_service_pb2.FeedEntries(entries=[link.token])
+                token = link.token
+                if self.second is not None and self.fault == "other-entries-elsewhere":
+                    token = self._another(link)
+                entries = feed_service_pb2.FeedEntries(entries=[token])
                 yield feed_service_pb2.WatchResponse(entries=entries)
         if self.fault == "no-heads":
             return
         while True:
             yield feed_service_pb2.WatchResponse(head=self.chain.head(self._now()))
             await asyncio.sleep(request.heartbeat_seconds or 15)
+
+    def _double(self) -> None:
+        """One key for two members."""
+        self._doubled = True
+        body = record(CITY, "city")
+        body["keys"].append(member_key("attest", "neighbour/attest"))
+        self.chain.append("authority", CITY, body, NOW)
+
+    def _another(self, link: Link) -> str:
+        """Another entry of the same number."""
+        body = {"topic": "elsewhere", "at": NOW}
+        made = self.chain.link(link.sequence, ZERO, "notice", f"{CITY}#elsewhere", body, NOW)
+        return made.token
 
     async def ListHubs(  # noqa: N802 - the service's own name
         self, request: feed_service_pb2.ListHubsRequest, context: _Context
@@ -101,13 +129,19 @@ class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
         own = feed_service_pb2.ServedFeed(
             hub=HUB, sequence=self.chain.sequence - behind, connected=True
         )
-        return feed_service_pb2.ListHubsResponse(feeds=[own])
+        feeds = [own]
+        if self.fault == "two-superiors":
+            feeds += [
+                feed_service_pb2.ServedFeed(hub=f"urn:hutong:hub:{code}", superior=True)
+                for code in ("100000", "200000")
+            ]
+        return feed_service_pb2.ListHubsResponse(feeds=feeds)
 
     async def GetStatusList(  # noqa: N802 - the service's own name
         self, request: feed_service_pb2.GetStatusListRequest, context: _Context
     ) -> AsyncIterator[feed_service_pb2.GetStatusListResponse]:
         """Send the one list."""
-        token = base_list(_STATUS).token
+        token = self.lists.get(request.digest, base_list(_STATUS).token)
         if request.digest != digest(token):
             if self.fault == "unknown-list-empty":
                 return

@@ -12,6 +12,8 @@ from hutong.v1 import (
     feed_service_pb2_grpc,
     issuer_desk_service_pb2_grpc,
     issuer_service_pb2_grpc,
+    registry_service_pb2_grpc,
+    sighting_service_pb2_grpc,
 )
 
 from conformance_tests.model import Role
@@ -70,7 +72,14 @@ async def serve_peer(
             token_url = await stack.enter_async_context(hub.token_endpoint())
             exchange_service_pb2_grpc.add_ExchangeServiceServicer_to_server(hub, server)
             feed_service_pb2_grpc.add_FeedServiceServicer_to_server(hub.feed, server)
-            profile = hub.write_profile(folder, target, token_url)
+            registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(hub.registry, server)
+            sighting_service_pb2_grpc.add_SightingServiceServicer_to_server(hub.sightings, server)
+            other = grpc.aio.server(options=_OPTIONS)
+            feed_service_pb2_grpc.add_FeedServiceServicer_to_server(hub.also_feed, other)
+            also = f"127.0.0.1:{other.add_insecure_port('127.0.0.1:0')}"
+            await other.start()
+            stack.push_async_callback(other.stop, 0)
+            profile = hub.write_profile(folder, target, also, token_url)
         await server.start()
         try:
             yield profile

@@ -7,14 +7,13 @@ origin region of the profile, and reads the feed with the keys of the anchor.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
-import ssl
-import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-import aiohttp
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from hutong.v1 import (
@@ -26,18 +25,21 @@ from hutong.v1 import (
 )
 
 from conformance_tests import crypto
-from conformance_tests.model import Case, CheckFailedError, Observed, UntestableError
-from conformance_tests.profile import ProfileError
+from conformance_tests.model import Case, CheckFailedError, Observed
 from conformance_tests.roles import calls
+from conformance_tests.roles.hub_also import same_everywhere
+from conformance_tests.roles.hub_disposable import ACT, Disposable, open_disposable
 from conformance_tests.roles.hub_feed import FeedReading
+from conformance_tests.roles.hub_tokens import OK, bearer, token_door
 from conformance_tests.roles.plan import Plan
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from jwcrypto import jwk
+
     from conformance_tests.profile import Profile
 
-_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523
 _SCOPE = "exchange.query"
 _STREAM_ITEMS = 8
 _ERROR_PREFIX = "ERROR_REASON_"
@@ -67,15 +69,38 @@ class HubBench:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self._token_url = str(profile.need("token_url"))
-        self._urn = str(profile.need("client", "urn"))
-        self._region = str(profile.need("client", "region"))
-        self._key = crypto.load_key(profile.read_json(str(profile.need("client", "key"))))
+        self._stack = contextlib.AsyncExitStack()
         self._anchor = profile.read_json(str(profile.need("anchor")))
-        self._origin = str(profile.need("origin", "region"))
-        self._seal = crypto.load_seal_key(profile.read_json(str(profile.need("origin", "seal"))))
-        self._person = dict(profile.need("origin", "person"))
         self._token: str | None = None
+        self._disposable: Disposable | None = None
+
+    # Read when a check needs them: a disposable hub may have no city behind it.
+
+    @cached_property
+    def _urn(self) -> str:
+        return str(self._profile.need("client", "urn"))
+
+    @cached_property
+    def _region(self) -> str:
+        return str(self._profile.need("client", "region"))
+
+    @cached_property
+    def _key(self) -> jwk.JWK:
+        name = str(self._profile.need("client", "key"))
+        return crypto.load_key(self._profile.read_json(name))
+
+    @cached_property
+    def _origin(self) -> str:
+        return str(self._profile.need("origin", "region"))
+
+    @cached_property
+    def _seal(self) -> crypto.SealKey:
+        name = str(self._profile.need("origin", "seal"))
+        return crypto.load_seal_key(self._profile.read_json(name))
+
+    @cached_property
+    def _person(self) -> dict[str, Any]:
+        return dict(self._profile.need("origin", "person"))
 
     async def __aenter__(self) -> Self:
         """Open the channel and the HTTP session."""
@@ -84,14 +109,7 @@ class HubBench:
         self._reader = FeedReading(
             feed_service_pb2_grpc.FeedServiceStub(self._channel), self._anchor
         )
-        context: ssl.SSLContext | bool = True
-        if "http_ca" in self._profile.entries:
-            roots = self._profile.read(str(self._profile.entries["http_ca"])).decode()
-            context = ssl.create_default_context(cadata=roots)
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context),
-            timeout=aiohttp.ClientTimeout(total=calls.CALL_SECONDS),
-        )
+        self._tokens = await self._stack.enter_async_context(token_door(self._profile))
         return self
 
     async def __aexit__(
@@ -101,11 +119,13 @@ class HubBench:
         trace: TracebackType | None,
     ) -> None:
         """Close both."""
-        await self._http.close()
+        await self._stack.aclose()
         await self._channel.close()
 
     async def exchange(self, case: Case) -> Observed:
-        """Ask one question, sound but for the case's change."""
+        """Ask one question, or do the act that is given, sound but for the case's change."""
+        if ACT in case.given:
+            return await (await self._disposed()).act(case.given, case.change)
         plan = HubPlan(question_region=self._origin).changed(case.change)
         sealed = self._seal_question(plan)
         request = exchange_service_pb2.ExchangeServiceQueryRequest(question=sealed.question)
@@ -132,60 +152,42 @@ class HubBench:
             "duplicate_id": self._duplicate_id,
         }
         found = scenarios.get(name)
-        return await (self._reader.scenario(name) if found is None else found())
+        if found is not None:
+            return await found()
+        if name == "same_everywhere":
+            return await same_everywhere(self._profile, self._channel)
+        if name in self._reader.scenarios:
+            return await self._reader.scenarios[name]()
+        return await (await self._disposed()).scenario(name)
+
+    async def _disposed(self) -> Disposable:
+        found = self._disposable
+        if found is None:
+            opened = open_disposable(self._profile, self._channel, self._tokens)
+            found = self._disposable = await self._stack.enter_async_context(opened)
+        return found
 
     # -- tokens ---------------------------------------------------------------
-
-    def _assertion(self) -> str:
-        now = int(time.time())
-        claims = {
-            "iss": self._urn,
-            "sub": self._urn,
-            "aud": self._token_url,
-            "iat": now,
-            "exp": now + 60,
-            "jti": crypto.b64(os.urandom(16)),
-        }
-        return crypto.sign(claims, self._key, "JWT")
-
-    async def _fetch_token(self, assertion: str) -> tuple[int, dict[str, Any]]:
-        form = {
-            "grant_type": "client_credentials",
-            "scope": _SCOPE,
-            "client_id": self._urn,
-            "client_assertion_type": _ASSERTION,
-            "client_assertion": assertion,
-        }
-        try:
-            async with self._http.post(self._token_url, data=form) as response:
-                return response.status, json.loads(await response.read())
-        except (aiohttp.ClientError, ValueError) as error:
-            raise ProfileError("the token endpoint does not answer; check token_url") from error
 
     async def _metadata(self, plan: HubPlan) -> tuple[tuple[str, str], ...]:
         if not plan.token_present:
             return ()
-        if self._token is None:
-            status, body = await self._fetch_token(self._assertion())
-            if status != 200:  # noqa: PLR2004 - HTTP OK
-                raise UntestableError(f"no access token: {status} {body.get('error', '')}")
-            self._token = str(body["access_token"])
-        token = self._token
+        token = self._token = await self._tokens.token(self._urn, self._key, _SCOPE)
         if plan.token_signed_by != "hub":  # noqa: S105 - who, not a secret
             head, payload, _ = token.split(".")
             kid = json.loads(crypto.unb64(head))["kid"]
             typ = json.loads(crypto.unb64(head)).get("typ", "at+jwt")
             claims = json.loads(crypto.unb64(payload))
             token = crypto.sign(claims, crypto.new_signing_key(), typ, kid=kid)
-        return (("authorization", f"Bearer {token}"),)
+        return bearer(token)
 
     async def _assertion_replay(self) -> Observed:
-        assertion = self._assertion()
-        status, body = await self._fetch_token(assertion)
-        if status != 200:  # noqa: PLR2004 - HTTP OK
+        assertion = self._tokens.assertion(self._urn, self._key)
+        status, body = await self._tokens.ask(self._urn, assertion, _SCOPE)
+        if status != OK:
             raise CheckFailedError(f"a sound assertion was refused: {body.get('error', status)}")
-        status, body = await self._fetch_token(assertion)
-        if status == 200:  # noqa: PLR2004 - HTTP OK
+        status, body = await self._tokens.ask(self._urn, assertion, _SCOPE)
+        if status == OK:
             raise CheckFailedError("the same assertion was accepted twice")
         if body.get("error") != "invalid_client":
             raise CheckFailedError(f"refused with {body.get('error')}, not invalid_client")

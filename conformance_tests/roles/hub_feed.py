@@ -50,10 +50,7 @@ class FeedReading:
         found = [crypto.load_key(each["jwk"]) for each in anchor["keys"] if each["use"] == "feed"]
         self._resynced = False
         self._keys: dict[str, jwk.JWK] = {key["kid"]: key for key in found}
-
-    async def scenario(self, name: str) -> Observed:
-        """Play a named scenario."""
-        scenarios = {
+        self.scenarios = {
             "snapshot": self._snapshot,
             "watch": self._watch,
             "resume": self._resume,
@@ -65,8 +62,8 @@ class FeedReading:
             "status_lists": self._status_lists,
             "list_unknown": self._list_unknown,
             "sequence_ahead": self._sequence_ahead,
+            "one_superior": self._one_superior,
         }
-        return await scenarios[name]()
 
     def _mark(self, token: str, typ: str) -> dict[str, Any]:
         try:
@@ -143,7 +140,7 @@ class FeedReading:
                 claims = self._mark(token, "hutong-feed-entry+jwt")
                 if (claims["seq"], claims["prev"]) != (sequence + 1, digest):
                     raise CheckFailedError("the chain has a gap or a fork (HT-FEED-3)")
-                sequence, digest = claims["seq"], _digest(token)
+                sequence, digest = claims["seq"], digest_of_token(token)
                 tokens.append(token)
             if head is None:
                 continue
@@ -167,7 +164,7 @@ class FeedReading:
         if tokens:
             place = (len(tokens) - 1) // 2
             after = self._mark(tokens[place], "hutong-feed-entry+jwt")["seq"]
-            rest = await self._follow(after, _digest(tokens[place]))
+            rest = await self._follow(after, digest_of_token(tokens[place]))
             wanted = tokens[place + 1 :]
             if rest[: len(wanted)] != wanted and not self._resynced:
                 raise CheckFailedError("not every entry from the middle on (HT-FEED-3)")
@@ -215,6 +212,23 @@ class FeedReading:
             raise CheckFailedError("a key has two uses or two members (HT-REG-9)")
         return Observed(kind="answer")
 
+    async def _one_superior(self) -> Observed:
+        """At most one hub stands above this one."""
+        _, entries = await self._read_snapshot()
+        above = [
+            claims["body"].get("hub")
+            for claims in (self._mark(entry, "hutong-feed-entry+jwt") for entry in entries)
+            if claims["kind"] == "superior" and set(claims["body"]) != {"withdrawn"}
+        ]
+        if len(above) > 1:
+            raise CheckFailedError("the feed names two hubs above this one (HT-FEED-20)")
+        request = feed_service_pb2.ListHubsRequest()
+        listed = await self._feed.ListHubs(request, timeout=calls.CALL_SECONDS)
+        served = [feed.hub for feed in listed.feeds if feed.superior]
+        if len(served) > 1 or (above and served and served != above):
+            raise CheckFailedError("the hub passes on two superiors' feeds (HT-FEED-20)")
+        return Observed(kind="answer")
+
     async def _hubs_listed(self) -> Observed:
         token, _ = await self._read_snapshot()
         manifest = self._mark(token, "hutong-feed-manifest+jwt")
@@ -248,7 +262,7 @@ class FeedReading:
                     timeout=calls.CALL_SECONDS,
                 )
             ]
-            if _digest(b"".join(chunks).decode()) != digest:
+            if digest_of_token(b"".join(chunks).decode()) != digest:
                 raise CheckFailedError("a base list is not the one of its digest")
         return Observed(kind="answer")
 
@@ -281,7 +295,8 @@ class FeedReading:
         raise CheckFailedError("ended as if there were nothing to refuse")
 
 
-def _digest(token: str) -> str:
+def digest_of_token(token: str) -> str:
+    """By which the next entry, a head or a list names a token."""
     return crypto.b64(hashlib.sha256(token.encode()).digest())
 
 
