@@ -30,6 +30,7 @@ from gateway.attestation.errors import (
     SealingError,
     SubjectError,
 )
+from gateway.attestation.jwk import thumbprint
 from gateway.attestation.keys import (
     Algorithm,
     SigningKey,
@@ -40,7 +41,6 @@ from gateway.attestation.keys import (
     signing_key,
     signing_key_from_jwk,
     signing_key_to_jwk,
-    thumbprint,
     verification_key_from_jwk,
 )
 from gateway.attestation.padding import (

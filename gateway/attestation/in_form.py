@@ -32,6 +32,8 @@ class InForm(set[_T]):
         check: raises ValueError for what is not.
     """
 
+    __slots__ = ("_check",)
+
     def __init__(self, check: Callable[[_T], object]) -> None:
         super().__init__()
         self._check = check

@@ -17,7 +17,7 @@ from jwcrypto.common import JWException
 
 from gateway.attestation import base64url, strict_json
 from gateway.attestation.errors import KeyMaterialError, SealingError
-from gateway.attestation.keys import check_members, p256_point
+from gateway.attestation.jwk import check_members, p256_point
 
 if TYPE_CHECKING:
     from gateway.attestation.sealing_keys import SealingKey, SealingPublicKey

@@ -27,7 +27,7 @@ from jwcrypto import jwk as jwcrypto_jwk
 
 from gateway.attestation import base64url
 from gateway.attestation.errors import KeyMaterialError
-from gateway.attestation.keys import (
+from gateway.attestation.jwk import (
     COORDINATE_BYTES,
     check_description,
     check_members,

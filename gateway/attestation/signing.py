@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,7 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from gateway.attestation import base64url
 from gateway.attestation.claims import Attestation, claims_to_json
-from gateway.attestation.keys import COORDINATE_BYTES, Algorithm, SigningKey
+from gateway.attestation.jwk import COORDINATE_BYTES
+
+if TYPE_CHECKING:
+    from gateway.attestation.keys import Algorithm, SigningKey
 
 TOKEN_TYPE: Final = "hutong-attestation+jwt"  # noqa: S105 - a media type
 """``typ`` of an attestation (RFC 8725 §3.11: explicit typing)."""

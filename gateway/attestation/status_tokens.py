@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from gateway.attestation import base64url, strict_json
 from gateway.attestation.errors import AttestationError, AttestationFault
-from gateway.attestation.keys import ALGORITHMS, COORDINATE_BYTES, KEY_ID_LENGTH
+from gateway.attestation.jwk import COORDINATE_BYTES, KEY_ID_LENGTH
+from gateway.attestation.keys import ALGORITHMS
 from gateway.attestation.signing import sign_payload
 from gateway.errors import CallerError
 

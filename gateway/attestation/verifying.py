@@ -30,14 +30,12 @@ same token those spend as much on the frame as on the signature.
 from __future__ import annotations
 
 import hmac
-import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from cryptography.exceptions import InvalidSignature
 from msgspec import UNSET
 
-from gateway.attestation import base64url, strict_json
+from gateway.attestation import base64url
 from gateway.attestation.cache import VerifiedToken, VerifiedTokenCache
 from gateway.attestation.claims import (
     Attestation,
@@ -48,11 +46,12 @@ from gateway.attestation.claims import (
 )
 from gateway.attestation.code_claim import to_seconds
 from gateway.attestation.errors import AttestationError, AttestationFault
-from gateway.attestation.keys import ALGORITHMS, COORDINATE_BYTES, KEY_ID_LENGTH, VerificationKey
+from gateway.attestation.header import KnownHeaders, malformed, parse_header
 from gateway.attestation.regions import REGIONS, region_code, region_prefix
 from gateway.attestation.sd_jwt import SD_TOKEN_TYPE, split
 from gateway.attestation.sd_jwt_reader import disclosed_of, read_disclosed
-from gateway.attestation.signing import ES256, TOKEN_TYPE
+from gateway.attestation.signature import check_signature
+from gateway.attestation.signing import TOKEN_TYPE
 from gateway.errors import CallerError, InternalError
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.attestation.disclosed import DisclosedAttestation
+    from gateway.attestation.keys import VerificationKey
 
 _R = TypeVar("_R")
 
@@ -70,18 +70,7 @@ DEFAULT_LEEWAY_SECONDS: Final = 60
 MAX_LEEWAY_SECONDS: Final = 60
 """docs/spec/attestation.md, HT-ATT-6."""
 
-# About 140 characters hold an honest header; no point in parsing a longer one.
-_MAX_HEADER_SEGMENT: Final = 512
-# Headers of the keys in force: a key or two of each of some hundred regions.
-_MAX_REMEMBERED_HEADERS: Final = 1024
 _DOTS: Final = 2
-_HEADER_MEMBERS: Final = frozenset({"alg", "kid", "typ"})
-_KEY_ID: Final = re.compile(rf"[A-Za-z0-9_-]{{{KEY_ID_LENGTH}}}", re.ASCII)
-# SEC 2 §2.4.2: the order of P-256, below which r and s lie.
-_P256_ORDER: Final = bytes.fromhex(
-    "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551"
-)
-_ZERO: Final = bytes(COORDINATE_BYTES)
 # Asking the class of an enumeration for a member costs more than the check does.
 _CARRIED: Final = AttestationUse.CARRIED
 
@@ -131,10 +120,8 @@ class AttestationVerifier:
         self._keys = keys
         self._leeway_seconds = leeway_seconds
         self._cache = cache
-        # Header segment -> (alg, kid), of tokens that verified: so a stranger
-        # cannot fill it, and what is in it was read strictly once.
-        self._headers: dict[str, tuple[str, str]] = {}
-        self._disclosed_headers: dict[str, tuple[str, str]] = {}
+        self._headers = KnownHeaders(TOKEN_TYPE)
+        self._disclosed_headers = KnownHeaders(SD_TOKEN_TYPE)
 
     def verify(
         self,
@@ -170,7 +157,7 @@ class AttestationVerifier:
             text = _token_text(token)
         cache = self._cache
         if cache is None:
-            claims, answered, _ = self._verify_signed(text, now_seconds, TOKEN_TYPE, read_claims)
+            claims, answered, _ = self._verify_signed(text, now_seconds, self._headers, read_claims)
             attestation = attestation_of(claims, answered)
         else:
             digest = sha256(text.encode()).digest()
@@ -178,7 +165,7 @@ class AttestationVerifier:
             found = cache.get(digest, now_seconds)
             if found is None or not self._still_holds(found, now_seconds):
                 claims, answered, key = self._verify_signed(
-                    text, now_seconds, TOKEN_TYPE, read_claims
+                    text, now_seconds, self._headers, read_claims
                 )
                 found = VerifiedToken(attestation_of(claims, answered), key, claims)
                 cache.put(digest, found, generation)
@@ -214,7 +201,7 @@ class AttestationVerifier:
         claims, read, _ = self._verify_signed(
             signed.decode(),
             now_seconds,
-            SD_TOKEN_TYPE,
+            self._disclosed_headers,
             lambda payload: read_disclosed(payload, disclosures),
         )
         attestation = disclosed_of(claims, read)
@@ -227,21 +214,20 @@ class AttestationVerifier:
         self,
         text: str,
         now_seconds: int,
-        token_type: str,
+        headers: KnownHeaders,
         read: Callable[[bytes], tuple[Claims, _R]],
     ) -> tuple[Claims, _R, VerificationKey]:
         """Everything that does not depend on who reads and what was asked."""
         signing_input, _, signature_segment = text.rpartition(".")
         header_segment, _, payload_segment = signing_input.partition(".")
-        headers = self._headers if token_type is TOKEN_TYPE else self._disclosed_headers
         known = headers.get(header_segment)
         if known is None and text.count(".") != _DOTS:
-            raise _malformed()
-        algorithm, key_id = known or _parse_header(header_segment, token_type)
+            raise malformed()
+        algorithm, key_id = known or parse_header(header_segment, headers.token_type)
         try:
             payload, signature = base64url.decode_pair(payload_segment, signature_segment)
         except ValueError:
-            raise _malformed() from None
+            raise malformed() from None
         claims, beside = read(payload)
         key = self._keys.attestation_key(claims.iss, key_id)
         if key.algorithm != algorithm:
@@ -259,7 +245,7 @@ class AttestationVerifier:
             self._check_key_time(key, issued)
         check_signature(key, signature, signing_input.encode())
         if known is None:
-            _remember_header(headers, header_segment, algorithm, key_id)
+            headers.remember(header_segment, algorithm, key_id)
         code = claims.code
         if not (
             key.has_own_region
@@ -331,104 +317,14 @@ def _check_reader(audience: str, now: datetime) -> None:
         raise CallerError("the audience is the URN of one region") from None
 
 
-def _remember_header(
-    headers: dict[str, tuple[str, str]], segment: str, algorithm: str, key_id: str
-) -> None:
-    if len(headers) >= _MAX_REMEMBERED_HEADERS:
-        headers.clear()
-    headers[segment] = (algorithm, key_id)
-
-
 def _token_text(token: str | bytes) -> str:
     if len(token) > MAX_TOKEN_BYTES:
         raise AttestationError(
             f"longer than {MAX_TOKEN_BYTES} bytes", code=AttestationFault.ATTESTATION_TOO_LARGE
         )
     if not token.isascii():
-        raise _malformed()
+        raise malformed()
     return token if isinstance(token, str) else token.decode()
-
-
-def _parse_header(segment: str, token_type: str) -> tuple[str, str]:
-    """Reads a header for the first time; returns algorithm and key id."""
-    if len(segment) > _MAX_HEADER_SEGMENT:
-        raise _bad_header()
-    try:
-        header = strict_json.loads(base64url.decode(segment.encode()))
-    except strict_json.DoubledMemberError:
-        raise _bad_header() from None
-    except ValueError:
-        raise _malformed() from None
-    if not isinstance(header, dict) or header.keys() != _HEADER_MEMBERS:
-        raise _bad_header()
-    algorithm, key_id = header["alg"], header["kid"]
-    if header["typ"] != token_type:
-        raise _bad_header()
-    if not (isinstance(key_id, str) and _KEY_ID.fullmatch(key_id)):
-        raise _bad_header()
-    if not (isinstance(algorithm, str) and algorithm in ALGORITHMS):
-        raise AttestationError(
-            "alg is none of the profile", code=AttestationFault.ATTESTATION_ALGORITHM
-        )
-    return algorithm, key_id
-
-
-def check_signature(key: VerificationKey, signature: bytes, signing_input: bytes) -> None:
-    """Verifies a JWS signature under the key's own algorithm.
-
-    Args:
-        key: trusted.
-        signature: raw ``r || s``, or that of Ed25519.
-        signing_input: the bytes of header and payload with the dot between.
-
-    Raises:
-        AttestationError: SIGNATURE_INVALID.
-    """
-    if len(signature) != 2 * COORDINATE_BYTES:
-        raise _bad_signature()
-    # A key is of its algorithm's type (`VerificationKey`); asking its abstract class
-    # again costs half a microsecond.
-    public: Any = key.public_key
-    try:
-        if key.algorithm == "ES256":
-            public.verify(_der(signature), sha256(signing_input).digest(), ES256)
-        else:
-            public.verify(signature, signing_input)
-    except InvalidSignature:
-        raise _bad_signature() from None
-
-
-def _der(signature: bytes) -> bytes:
-    """Writes ``r || s`` as the DER sequence that the library reads.
-
-    Raises:
-        AttestationError: a number is zero, or not below the order of the curve.
-    """
-    r_first, s_first = signature[0], signature[COORDINATE_BYTES]
-    # The order begins with FF: in all but a hundredth of all signatures the first bytes
-    # say that the numbers lie between zero and it, and that they have all their bytes.
-    if 0 < r_first < 0xFF and 0 < s_first < 0xFF:  # noqa: PLR2004 - as just said
-        head, middle = _DER_FRAMES[r_first >> 7][s_first >> 7]
-        return head + signature[:COORDINATE_BYTES] + middle + signature[COORDINATE_BYTES:]
-    r, s = signature[:COORDINATE_BYTES], signature[COORDINATE_BYTES:]
-    # Bytes of one length compare as the numbers they are.
-    if not (_ZERO < r < _P256_ORDER and _ZERO < s < _P256_ORDER):
-        raise _bad_signature()
-    # DER has no leading zeros, but one in front of a number whose first bit is set.
-    r, s = r.lstrip(b"\0"), s.lstrip(b"\0")
-    r = b"\0" + r if r[0] & 0x80 else r
-    s = b"\0" + s if s[0] & 0x80 else s
-    return b"\x30%c\x02%c%b\x02%c%b" % (len(r) + len(s) + 4, len(r), r, len(s), s)
-
-
-def _der_frame(r_sign: int, s_sign: int) -> tuple[bytes, bytes]:
-    """What stands before and between two numbers of 32 bytes, by their first bits."""
-    r_length, s_length = COORDINATE_BYTES + r_sign, COORDINATE_BYTES + s_sign
-    head = bytes([0x30, r_length + s_length + 4, 0x02, r_length, *bytes(r_sign)])
-    return head, bytes([0x02, s_length, *bytes(s_sign)])
-
-
-_DER_FRAMES: Final = tuple(tuple(_der_frame(r, s) for s in (0, 1)) for r in (0, 1))
 
 
 def _check_divisions(claims: Claims, key: VerificationKey) -> None:
@@ -480,22 +376,3 @@ def _check_import(attestation: Attestation) -> None:
         raise AttestationError(
             "not made to be converted", code=AttestationFault.ATTESTATION_REPLAYED
         )
-
-
-def _malformed() -> AttestationError:
-    return AttestationError(
-        "not three segments of canonical base64url that hold JSON",
-        code=AttestationFault.ATTESTATION_MALFORMED,
-    )
-
-
-def _bad_header() -> AttestationError:
-    return AttestationError(
-        "the header is not exactly alg, kid and typ", code=AttestationFault.ATTESTATION_HEADER
-    )
-
-
-def _bad_signature() -> AttestationError:
-    return AttestationError(
-        "the signature does not verify", code=AttestationFault.SIGNATURE_INVALID
-    )

@@ -29,7 +29,7 @@ from msgspec import UNSET, UnsetType
 
 from gateway.attestation.claims import MAX_SERIAL
 from gateway.attestation.disclosed import CodePart
-from gateway.attestation.keys import KEY_ID_LENGTH
+from gateway.attestation.jwk import KEY_ID_LENGTH
 from gateway.trust import names
 from gateway.trust.errors import DistrustError
 from gateway.trust.times import Seconds, from_seconds, to_seconds

@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.attestation import base64url, strict_json
 from gateway.attestation.errors import AttestationError
-from gateway.attestation.keys import ALGORITHMS, KEY_ID_LENGTH
+from gateway.attestation.jwk import KEY_ID_LENGTH
+from gateway.attestation.keys import ALGORITHMS
+from gateway.attestation.signature import check_signature
 from gateway.attestation.signing import low_s, other_s, sign_bytes
-from gateway.attestation.verifying import check_signature
 
 if TYPE_CHECKING:
     from gateway.attestation.keys import (

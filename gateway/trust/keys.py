@@ -35,15 +35,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from gateway.attestation.errors import KeyMaterialError
-from gateway.attestation.keys import (
-    COORDINATE_BYTES,
-    VerificationKey,
-    check_members,
-    public_jwk,
-    read_member,
-    thumbprint,
-    verification_key_from_jwk,
-)
+from gateway.attestation.jwk import COORDINATE_BYTES, check_members, read_member, thumbprint
+from gateway.attestation.keys import VerificationKey, public_jwk, verification_key_from_jwk
 from gateway.attestation.sealing_keys import (
     HPKE_ALGORITHM,
     JWE_ALGORITHM,

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.attestation import base64url
-from gateway.attestation.keys import COORDINATE_BYTES
+from gateway.attestation.jwk import COORDINATE_BYTES
 from gateway.codes.scheme_model import SchemeError
 from gateway.codes.schemes import load_scheme
 from gateway.errors import HutongError, TrustError

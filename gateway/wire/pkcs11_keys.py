@@ -23,7 +23,8 @@ from urllib.parse import parse_qsl, unquote
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
-from gateway.attestation.keys import COORDINATE_BYTES, signing_key
+from gateway.attestation.jwk import COORDINATE_BYTES
+from gateway.attestation.keys import signing_key
 from gateway.wire.files import FileError, read_bounded
 
 if TYPE_CHECKING:

@@ -21,13 +21,9 @@ from gateway.attestation import (
     generate_signing_key,
     sign_attestation,
 )
+from gateway.attestation.signature import check_signature, der_of
 from gateway.attestation.signing import _raw
-from gateway.attestation.verifying import (
-    MAX_LEEWAY_SECONDS,
-    _der,
-    _remember_header,
-    check_signature,
-)
+from gateway.attestation.verifying import MAX_LEEWAY_SECONDS
 from gateway.errors import CallerError, InternalError, TrustError
 from gateway.trust.jws import twin
 from tests.attestation.samples import (
@@ -229,10 +225,10 @@ def test_a_header_is_remembered_only_after_its_token_verified() -> None:
 
 
 def test_remembered_headers_are_bounded() -> None:
-    verifier = AttestationVerifier(TRUST)
+    headers = AttestationVerifier(TRUST)._headers
     for spaces in range(1100):
-        _remember_header(verifier._headers, b"x" * spaces, "ES256", ES256_KEY.key_id)
-    assert len(verifier._headers) <= 1024
+        headers.remember("x" * spaces, "ES256", ES256_KEY.key_id)
+    assert 0 < len(headers) <= 1024
 
 
 # --- the signature -----------------------------------------------------------
@@ -285,15 +281,15 @@ def test_an_ecdsa_signature_is_raw_and_both_numbers_are_in_range() -> None:
 @given(st.integers(1, P256_ORDER - 1), st.integers(1, P256_ORDER - 1))
 def test_the_der_of_a_signature_is_that_of_the_library(r: int, s: int) -> None:
     raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
-    assert _der(raw) == encode_dss_signature(r, s)
-    assert _raw(_der(raw)) == raw
+    assert der_of(raw) == encode_dss_signature(r, s)
+    assert _raw(der_of(raw)) == raw
 
 
 @pytest.mark.parametrize("small", [1, 0x7F, 0x80, 0xFF, 0x100, 2**247, 2**248 - 1, 2**255 - 1])
 def test_the_der_of_small_numbers_is_that_of_the_library(small: int) -> None:
     raw = small.to_bytes(32, "big") + (P256_ORDER - 1).to_bytes(32, "big")
-    assert _der(raw) == encode_dss_signature(small, P256_ORDER - 1)
-    assert _raw(_der(raw)) == raw
+    assert der_of(raw) == encode_dss_signature(small, P256_ORDER - 1)
+    assert _raw(der_of(raw)) == raw
 
 
 def test_the_example_of_rfc_7515_verifies() -> None:

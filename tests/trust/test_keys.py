@@ -9,12 +9,8 @@ from hypothesis import strategies as st
 
 from gateway.attestation import base64url
 from gateway.attestation.errors import KeyMaterialError
-from gateway.attestation.keys import (
-    generate_signing_key,
-    public_jwk,
-    signing_key_to_jwk,
-    thumbprint,
-)
+from gateway.attestation.jwk import thumbprint
+from gateway.attestation.keys import generate_signing_key, public_jwk, signing_key_to_jwk
 from gateway.attestation.sealing_keys import (
     Profile,
     generate_sealing_key,
