@@ -20,6 +20,7 @@ from rich.table import Table
 from gateway.cli.hub_join import join_superior
 from gateway.cli.hub_members import COLOURS, STATES, print_allowance, print_members
 from gateway.cli.hub_pack import pack
+from gateway.cli.hub_rotate import rotate
 from gateway.cli.hub_trust import add_commands
 from gateway.cli.terminal import Exit, console, describe, fail, print_json, stderr
 from gateway.errors import HutongError
@@ -309,6 +310,7 @@ def anchor(
     console.print(f"The file to hand over: {path}", soft_wrap=True)
 
 
+app.command("rotate")(rotate)
 app.command("pack")(pack)
 app.command("join-superior")(join_superior)
 add_commands(app)

@@ -17,7 +17,14 @@ from gateway.cli.operator_client import (
     call,
     member_view,
 )
-from gateway.wire.key_change import HubReaders, Standing, hub_readers, standing_view
+from gateway.wire.key_change import (
+    HubReaders,
+    RehearsalView,
+    Standing,
+    hub_readers,
+    rehearsal_view,
+    standing_view,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -158,6 +165,18 @@ class TrustClient(OperatorClient):
             await call(
                 self._registry.GetStanding(
                     pb.GetStandingRequest(urn=urn),
+                    metadata=await self._metadata(),
+                    timeout=CALL_SECONDS,
+                )
+            )
+        )
+
+    async def rehearsal(self, rehearsal: str) -> RehearsalView:
+        """Ask what the edges said so far of a rehearsal."""
+        return rehearsal_view(
+            await call(
+                self._registry.GetRehearsal(
+                    pb.GetRehearsalRequest(rehearsal=rehearsal),
                     metadata=await self._metadata(),
                     timeout=CALL_SECONDS,
                 )

@@ -20,10 +20,11 @@ from gateway.errors import HutongError
 from gateway.hub.errors import RegistryError
 from gateway.hub.registry_base import IN_FEED, withdrawal
 from gateway.trust import FeedKind, KeyState, notice_body
+from gateway.trust.hub_key_life import keys_of
 from gateway.trust.times import to_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from gateway.hub.feed_log import Change, HubFeed
@@ -61,7 +62,12 @@ class Due:
 
 def due_notices(member: Member, now: datetime) -> Iterator[Due]:
     """Which thresholds the keys of a member have passed."""
-    for key in member.body.keys:
+    return due_for(member.body.keys, now)
+
+
+def due_for(keys: Iterable[MemberKey], now: datetime) -> Iterator[Due]:
+    """Which thresholds keys have passed."""
+    for key in keys:
         end = key.not_after
         if end is None or key.state(now) is not KeyState.ACTIVE:
             continue
@@ -112,13 +118,16 @@ class Notices:
             if member.body.kind not in IN_FEED:
                 continue
             due = tuple(due_notices(member, now)) if member.is_active else ()
-            if any(item.name not in self._given for item in due):
-                written += await self._give(member, due, now)
-            elif not due and self._stands(member.row.urn):
-                written += await self._take_back(member.row.urn)
-        return written
+            written += await self._settle(member.row.urn, due, now)
+        own = keys_of(self._feed.anchor, self._feed.bundle.hub_keys())
+        return written + await self._settle(self._feed.hub, tuple(due_for(own, now)), now)
 
-    async def _give(self, member: Member, due: tuple[Due, ...], now: datetime) -> int:
+    async def _settle(self, urn: str, due: tuple[Due, ...], now: datetime) -> int:
+        if any(item.name not in self._given for item in due):
+            return await self._give(urn, due, now)
+        return await self._take_back(urn) if not due and self._stands(urn) else 0
+
+    async def _give(self, urn: str, due: tuple[Due, ...], now: datetime) -> int:
         keys = {item.key.key_id: item.key for item in due}
         ends = [key.not_after for key in keys.values() if key.not_after is not None]
         body = notice_body(
@@ -130,14 +139,12 @@ class Notices:
                 if key.not_after is not None
             ],
         )
-        change: Change = (FeedKind.NOTICE, f"{member.row.urn}#{TOPIC}", body)
+        change: Change = (FeedKind.NOTICE, f"{urn}#{TOPIC}", body)
         names = [item.name for item in due]
         sequence = await self._registry.announce_once([change], names, now=now)
         self._given.update(names)
         if sequence:
-            _log.warning(
-                "keys_expire_soon", member=member.row.urn, keys=sorted(keys), sequence=sequence
-            )
+            _log.warning("keys_expire_soon", member=urn, keys=sorted(keys), sequence=sequence)
         return 1 if sequence else 0
 
     async def _take_back(self, urn: str) -> int:

@@ -177,7 +177,7 @@ class Rehearsals:
         ]
         for held in over:
             await self._registry.announce(
-                [withdrawal(FeedKind.REHEARSAL, held.rehearsal_id, "over")],
+                [withdrawal(held.entry.kind, held.rehearsal_id, "over")],
                 check=lambda held=held: self._check_live(held),  # type: ignore[misc]  # the default binds it
             )
 

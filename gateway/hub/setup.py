@@ -52,10 +52,11 @@ from gateway.wire.private_files import write_private
 from gateway.wire.settings_file import SettingsTable, check_members, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from gateway.attestation.keys import SigningKey
+    from gateway.hub.keys import HubKeyRing
     from gateway.hub.settings import HubSettings
 
 OPERATOR_FILE: Final = Path("operator/operator.toml")
@@ -158,7 +159,7 @@ async def make_hub(plan: HubPlan, *, now: datetime) -> HubSettings:
     _make_directory(directory)
     # The store first: it is what may fail, and then no key lies about.
     async with await Store.open(settings.store) as store:
-        registry = await _registry(settings, keys, store, now=now)
+        registry, _ = await registry_on(settings, keys, store, clock=lambda: now)
         _write_files(plan, keys, anchor.to_bytes(), (operator_key, state_key), tls)
         await registry.admit_operator(row)
     # Last of the files: whoever finds it finds a whole hub.
@@ -191,25 +192,33 @@ def _write_files(
     )
 
 
-async def _registry(
-    settings: HubSettings, keys: HubKeys, store: Store, *, now: datetime
-) -> Registry:
-    """A registry on the store; refuses one that another hub's keys signed."""
+async def registry_on(
+    settings: HubSettings,
+    keys: HubKeys | HubKeyRing,
+    store: Store,
+    *,
+    clock: Callable[[], datetime],
+) -> tuple[Registry, HubFeed]:
+    """A registry and the feed on a store, without a door.
 
-    def clock() -> datetime:
-        return now
-
+    Raises:
+        HubSetupError: a key cannot be used.
+        StoreCorruptError: another hub's keys signed what the store holds.
+        StoreError: it cannot be read.
+    """
     feed = HubFeed(
         hub_urn=settings.urn,
-        key=keys.feed,
-        anchor=make_anchor(settings.urn, feed_keys=[keys.feed]),
+        key=keys.feed if isinstance(keys, HubKeys) else keys.feed_key,
+        anchor=make_anchor(settings.urn, feed_keys=[keys.feed])
+        if isinstance(keys, HubKeys)
+        else keys.root(),
         clock=clock,
         watcher_queue=settings.feed.watcher_queue,
         stall_seconds=settings.feed.stall_seconds,
     )
     mirror = StoreMirror(store, feed, retention_entries=settings.feed.retention_entries)
     await mirror.load()
-    return Registry(
+    registry = Registry(
         hub_urn=settings.urn,
         store=store,
         mirror=mirror,
@@ -219,6 +228,7 @@ async def _registry(
         approvals_needed=settings.approvals_needed,
         lead=settings.lead,
     )
+    return registry, feed
 
 
 def load_operator_profile(path: Path) -> OperatorProfile:

@@ -16,6 +16,7 @@ from gateway.hub.reader_sharing import KEEP
 from gateway.trust import StatementKind
 from gateway.trust.errors import StatementError
 from gateway.trust.findings import FindingName, finding, in_order
+from gateway.trust.hub_key_life import keys_of
 from gateway.trust.lifecycle import parse_key_change
 from gateway.trust.linter import lint_document, lint_keys, lint_statement
 from gateway.trust.statements import unverified_statement
@@ -48,16 +49,16 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a member stands.
+    """How a member stands, or the hub itself.
 
     Attributes:
-        member: the member.
+        member: the member; None: the hub itself.
         keys: its keys, history included, those that wait for their proof last.
         findings: what the linter finds in what it has published; errors first.
         readers: those that spoke within an hour, the slowest first, at most 100.
     """
 
-    member: Member
+    member: Member | None
     keys: tuple[MemberKey, ...]
     findings: tuple[Finding, ...]
     readers: tuple[Reader, ...]
@@ -94,10 +95,12 @@ class Standings:
             RegistryError: NOT_FOUND.
             StoreError: the store cannot be read.
         """
+        now = self._registry.now()
+        if urn == self._feed.hub:
+            return self._own(now)
         member = self._registry.members.get(urn)
         if member is None:
             raise RegistryError("no such member", code="NOT_FOUND")
-        now = self._registry.now()
         waiting = await self._store.key_changes(urn)
         rows = await self._store.published(urn)
         newest = {(row.kind, row.name): row.token for row in rows}
@@ -106,6 +109,15 @@ class Standings:
             member=member,
             keys=(*member.body.keys, *prepared_keys(member, waiting, now)),
             findings=findings,
+            readers=self._readers.standing(within=KEEP)[:MAX_READERS_SHOWN],
+        )
+
+    def _own(self, now: datetime) -> Standing:
+        keys = keys_of(self._feed.anchor, self._feed.bundle.hub_keys())
+        return Standing(
+            member=None,
+            keys=keys,
+            findings=lint_keys(keys, now=now),
             readers=self._readers.standing(within=KEEP)[:MAX_READERS_SHOWN],
         )
 

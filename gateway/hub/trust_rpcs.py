@@ -192,7 +192,7 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
         standing = await self._parts.standings.standing(urn)
         now = self._registry.now()
         return pb.GetStandingResponse(
-            member=self._member(standing.member),
+            member=self._hub() if standing.member is None else self._member(standing.member),
             keys=[key_to_proto(key, now) for key in standing.keys],
             findings=[finding_to_proto(item) for item in standing.findings],
             sequence=self._parts.feed.sequence,
@@ -246,6 +246,14 @@ class TrustRpcs(pb_grpc.RegistryServiceServicer):
         is_operator = operator_scope in access.scopes or PUBLISH_SCOPE not in access.scopes
         self._access.authorise(access, operator_scope if is_operator else PUBLISH_SCOPE)
         return access.caller, is_operator
+
+    def _hub(self) -> pb.Member:
+        """The hub itself, as far as it is one of its members: by its name and its keys."""
+        return pb.Member(
+            urn=self._parts.feed.hub,
+            kind=pb.MEMBER_KIND_HUB,
+            state=pb.MEMBER_STATE_ACTIVE,
+        )
 
     def _member(self, member: Member) -> pb.Member:
         around = self._parts.around

@@ -133,7 +133,7 @@ async def check_hub(channel: grpc.aio.Channel, anchor: TrustAnchor) -> None:
                 raise
             # The hub may have changed its keys since the anchor was handed over.
             tokens = list(said.entries)
-            async for chunk in call:
+            while isinstance(chunk := await call.read(), feed_service_pb2.SnapshotResponse):
                 tokens.extend(chunk.entries)
                 if len(tokens) > MAX_LIVE_ENTRIES:
                     raise

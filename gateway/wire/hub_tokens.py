@@ -159,7 +159,8 @@ class HubTokenVerifier(Generic[D]):
             and type(expires_at) is int
             and 0 < expires_at - issued_at <= MAX_LIFETIME_SECONDS
             and issued_at <= self._clock().timestamp() + LEEWAY_SECONDS
-            and key.first_second <= issued_at < key.end_second
+            and (not key.first_second or key.first_second <= issued_at)
+            and issued_at < key.end_second
         ):
             raise ClaimError
 

@@ -268,13 +268,7 @@ class MemberLine:
         seen = await self._call(
             self._stub.GetRehearsal, pb.GetRehearsalRequest(rehearsal=rehearsal)
         )
-        return RehearsalView(
-            verified=seen.verified,
-            failures=tuple((item.edge, item.reason) for item in seen.failures),
-            silent=tuple(seen.silent),
-            elsewhere=tuple(map(hub_readers, seen.elsewhere)),
-            unknown=tuple(seen.unknown),
-        )
+        return rehearsal_view(seen)
 
     async def standing(self) -> Standing:
         """Ask how the member stands; raises as :meth:`rehearse`."""
@@ -316,6 +310,17 @@ def hub_readers(message: readers_pb2.HubReaders) -> HubReaders:
         failing=tuple((item.reason, item.readers) for item in message.failing),
         silent=message.silent,
         callers=message.callers,
+    )
+
+
+def rehearsal_view(message: pb.GetRehearsalResponse) -> RehearsalView:
+    """Read what the edges said of a rehearsal."""
+    return RehearsalView(
+        verified=message.verified,
+        failures=tuple((item.edge, item.reason) for item in message.failures),
+        silent=tuple(message.silent),
+        elsewhere=tuple(map(hub_readers, message.elsewhere)),
+        unknown=tuple(message.unknown),
     )
 
 
