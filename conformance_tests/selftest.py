@@ -81,7 +81,9 @@ async def prove(
         if reach is None or case.id in expected or reach.touches(case.id, fault)
     ]
     results = await _run(role, fault, cases)
-    failed = {each.case.id: each.detail for each in results if each.status in BAD}
+    # A SHOULD that does not hold is a warning, and a finding all the same.
+    found = BAD | {Status.WARN}
+    failed = {each.case.id: each.detail for each in results if each.status in found}
     skipped = {
         each.case.id: f"skipped: {each.detail}"
         for each in results

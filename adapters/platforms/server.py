@@ -15,7 +15,8 @@ DELETE      /admin/faults        no fault any more
 GET         /admin/population    size, seed and the scenario people
 POST        /admin/people        turns a person: ``{"person": "green", "state": "红码"}``;
                                  ``person`` is a story or a document number, ``state``
-                                 null: as drawn; tells the city's change feed
+                                 null: as drawn; tells the city's change feed, or with
+                                 ``"forget": true`` lets it lose its place instead
 ==========  ===================  ==================================================
 
 Bodies are bounded. No request, number or colour is logged. A reference platform

@@ -54,6 +54,8 @@ _YEAR = 365 * 86_400
 ANSWER_BUCKET_BYTES = 1280  # HT-SEAL-8
 _PATIENCE_SECONDS = 0.05
 """How long it waits for a slow platform: long before any deadline of the suite."""
+_WAITED_SECONDS = 3
+"""What the suite waits for this adapter to push: it does so in the same moment."""
 _IMPORTS = ("import.own-record", "import.broken-platform")
 _Context = grpc.aio.ServicerContext[Any, Any]
 _UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
@@ -83,6 +85,7 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
         self.imports = ReferenceImports(self.fault, self.authority)
         self.changes = ReferenceChanges(self.fault, self.authority, self.attest_key)
         self.platform.on_turn = self.changes.turn
+        self.platform.on_drain = self.changes.drain
 
     def write_profile(self, folder: Path, target: str) -> Path:
         """Write what the suite needs to test this peer; return the profile's path."""
@@ -101,8 +104,11 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
             "attest": [write_json(folder / "attest.jwk", crypto.public_members(self.attest_key))],
             "people": people,
             "import": self.imports.profile(folder, self.platform.url),
+            "patience_seconds": _WAITED_SECONDS,
+            "drain": self.platform.switch("mood", mood="drain"),
             "capabilities": [
-                *("stream", "document", "changes", "import", "import.answers", *_IMPORTS),
+                *("stream", "document", "changes", "changes.gap", "drain"),
+                *("import", "import.answers", *_IMPORTS),
                 *(f"person.{name}" for name in people),
             ],
         }
@@ -134,11 +140,14 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
         """Answer one question."""
         try:
             grant = self._grant(metadata(context, "hutong-grant"))
+            since = self.changes.turns()
+            if self.platform.mood == "hold":
+                await self.platform.hold()
             if self.platform.mood == "slow":
                 late = self.fault == "deadline-ignored"
                 left = context.time_remaining() or 0.0
                 await asyncio.sleep(left if late else _PATIENCE_SECONDS)
-            envelope = self._answer(request.question, grant)
+            envelope = self._answer(request.question, grant, since)
         except RefusedError as error:
             await abort(context, error)
         return adapter_service_pb2.AdapterServiceQueryResponse(envelope=envelope)
@@ -195,8 +204,11 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
         context: _Context,
     ) -> AsyncIterator[adapter_service_pb2.WatchChangesResponse]:
         """Push what is revoked."""
-        async for frame in self.changes.frames(request.heartbeat_seconds):
-            yield frame
+        try:
+            async for frame in self.changes.frames(request.heartbeat_seconds):
+                yield frame
+        except RefusedError as error:
+            await abort(context, error)
 
     async def CountLive(  # noqa: N802 - the service's own name
         self,
@@ -255,7 +267,9 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
             raise RefusedError(_DENIED, "AUDIENCE_NOT_ALLOWED")
         raise RefusedError(_INVALID, "ENVELOPE_UNREADABLE")
 
-    def _answer(self, sealed: exchange_pb2.SealedQuestion, grant: dict[str, Any]) -> bytes:
+    def _answer(
+        self, sealed: exchange_pb2.SealedQuestion, grant: dict[str, Any], since: int = 0
+    ) -> bytes:
         batch = exchange_pb2.QuestionBatch()
         binding = self._open(sealed, grant, batch, crypto.QUESTION)
         distance = abs(time.time() - batch.asked_at.ToNanoseconds() / 1e9)
@@ -268,7 +282,7 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
         if nonces & self._seen and self.fault != "replay-accepted":
             raise RefusedError(grpc.StatusCode.ALREADY_EXISTS, "QUESTION_REPLAYED")
         self._seen |= nonces
-        answers = [self._look_up(question, batch.audience) for question in batch.questions]
+        answers = [self._look_up(question, batch.audience, since) for question in batch.questions]
         reply = exchange_pb2.AnswerBatch(answers=answers)
         if self.fault != "length-tells":
             crypto.pad(reply, ANSWER_BUCKET_BYTES * len(answers))
@@ -287,13 +301,20 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
         may = purpose in {"HOLDER", "PLATFORM"} or self.fault == "import-for-a-checkpoint"
         return may and enough
 
-    def _look_up(self, question: exchange_pb2.Question, audience: str) -> exchange_pb2.Answer:
+    def _look_up(
+        self, question: exchange_pb2.Question, audience: str, since: int
+    ) -> exchange_pb2.Answer:
         answer = exchange_pb2.Answer(nonce=question.nonce)
         is_part = question.disclosure != exchange_pb2.DISCLOSURE_UNSPECIFIED
         if is_part and question.use == _IMPORT and self.fault != "import-in-part":
             answer.error.reason = error_pb2.ERROR_REASON_INVALID_REQUEST
             return answer
-        owner, found = self.platform.ask(question.document.number)
+        number = question.document.number or question.qr_text
+        held = self.platform.mood == "hold" and self.changes.was_turned(number, since)
+        # What was held back says what was true when the platform was asked.
+        owner, found = self.platform.ask(number, is_late=held)
+        if held and self.fault != "leaves-though-turned":
+            found = "SOURCE_BUSY"
         if isinstance(found, str):
             answer.outcome.outcome = code_pb2.Outcome.Value(f"OUTCOME_{found}")
         else:
@@ -306,6 +327,8 @@ class ReferenceAdapter(adapter_service_pb2_grpc.AdapterServiceServicer):
         now = int(time.time())
         use = exchange_pb2.AttestationUse.Name(question.use).removeprefix("ATTESTATION_USE_")
         life = _YEAR if self.fault == "no-expiry" else 300
+        if question.qr_text and self.fault == "unnamed-lives-on":
+            life = 6 * 3600
         if self.fault == "outlives-code":
             code = {**code, "valid_until": now + 200}
         if self.fault == "no-expiry":

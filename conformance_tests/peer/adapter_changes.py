@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from jwcrypto import jwk
 
 SIZE = 4096
-_DECOYS = 64
+_DECOYS = 256
 _FEWEST = 10  # HT-ADP-22
 _LIFE_SECONDS = 86_400
 _LOT_SECONDS = 3600
 _HEARTBEAT_SECONDS = 15
+_REBASED_AFTER = 3
+"""Turns until what stands becomes the base; seldom enough for a statement to say something."""
 _Frame = adapter_service_pb2.WatchChangesResponse
 
 
@@ -50,31 +52,41 @@ class ReferenceChanges:
     key: jwk.JWK
     uri: str = field(init=False)
     _base: str = field(init=False, repr=False)
+    _begun: set[int] = field(init=False, repr=False)
     _held: list[tuple[int, str, int, int]] = field(default_factory=list)
     _decoys: set[int] = field(default_factory=set)
     _revoked: set[int] = field(default_factory=set)
     _sequence: int = 1
+    _told: int = 0
     _turned: asyncio.Event = field(default_factory=asyncio.Event)
+    _turns: int = 0
+    _turned_at: dict[str, int] = field(default_factory=dict)
+    _more: list[str] = field(default_factory=list)
+    _drains: bool = False
 
     def __post_init__(self) -> None:
         self.uri = f"urn:hutong:status:{self.authority.rpartition(':')[2]}:reference"
         while len(self._decoys) < _DECOYS:
             # Not among the first, so that the fault of giving them out in order shows always.
             self._decoys.add(SIZE // 2 + secrets.randbelow(SIZE // 2))
+        self._begun = set(list(self._decoys)[: _DECOYS // 2])
+        self._base = self._sign_base(self.uri)
+
+    def _sign_base(self, uri: str) -> str:
         now = int(time.time())
         life = 60 if self.fault == "list-ends-early" else 2 * _LIFE_SECONDS
-        data = packed(dict.fromkeys(list(self._decoys)[: _DECOYS // 2], 1), bits=1, size=SIZE)
+        data = packed(dict.fromkeys(self._begun, 1), bits=1, size=SIZE)
         if self.fault == "list-too-short":
             data = data[:-1]
         claims = {
             "iss": self.authority,
-            "sub": self.uri,
+            "sub": uri,
             "iat": now,
             "exp": now + life,
             "status_list": {"bits": 1, "lst": crypto.b64(zlib.compress(data, 9))},
         }
         signer = crypto.new_signing_key() if self.fault == "list-by-a-stranger" else self.key
-        self._base = crypto.sign(claims, signer, LIST_TYPE, kid=self.key["kid"])
+        return crypto.sign(claims, signer, LIST_TYPE, kid=self.key["kid"])
 
     # -- issuing ------------------------------------------------------------------
 
@@ -85,6 +97,10 @@ class ReferenceChanges:
         entry = self._draw(owner)
         self._held.append((entry, owner, issued_at, expires_at))
         elsewhere = self.uri + "-2" if self.fault == "list-not-pushed" else self.uri
+        if self.fault == "list-with-its-first-entry":
+            elsewhere = f"{self.uri}-{len(self._held)}"
+            self._more.append(elsewhere)
+            self._wake()
         serial = issued_at // _LOT_SECONDS
         if self.fault == "serial-counts-attestations":
             serial += len(self._held)
@@ -123,6 +139,14 @@ class ReferenceChanges:
 
     # -- revoking -----------------------------------------------------------------
 
+    def turns(self) -> int:
+        """How often somebody was turned; before the platform is asked."""
+        return self._turns
+
+    def was_turned(self, owner: str, since: int) -> bool:
+        """Whether a person was turned after so many turns of anybody."""
+        return self._turned_at.get(owner, 0) > since
+
     def turn(self, owner: str, state: str | None) -> None:
         """Take up that a person is no longer green, or is so again."""
         entries = {entry for entry, whose, _, _ in self._held if whose == owner}
@@ -131,46 +155,93 @@ class ReferenceChanges:
                 return
             self._revoked -= entries
         else:
+            self._turns += 1
+            self._turned_at[owner] = self._turns
             if self.fault == "everybody-revoked":
                 entries = {entry for entry, _, _, _ in self._held}
             if self.fault == "first-only-revoked":
-                entries = set(list(entries)[:1])
-            still = list(self._decoys)[_DECOYS // 2 :]
-            fresh = [entry for entry in still if entry not in self._revoked]
-            self._revoked |= entries | set(fresh[:2])
+                # Always the same one: the oldest, so that whatever came later stands.
+                entries = {next((e for e, whose, *_ in self._held if whose == owner), 0)}
+            still = sorted(self._decoys - self._begun - self._revoked)
+            self._revoked |= entries
+            if self.fault != "no-decoy-changes":
+                self._revoked |= set(still[:2])
+        self._told += 1
         if self.fault != "number-stands-still":
             self._sequence += 1
+        if state is not None and self._turns % _REBASED_AFTER == 0 and not self._more:
+            self._rebase()
+        self._wake()
+
+    def _rebase(self) -> None:
+        """Make what stands the base."""
+        if self.fault != "new-base-takes-back":
+            self._begun |= self._revoked
+        self._revoked = set()
+        self._base = self._sign_base(self.uri)
+
+    def _wake(self) -> None:
         turned, self._turned = self._turned, asyncio.Event()
         turned.set()
 
     async def frames(self, heartbeat_seconds: int) -> AsyncIterator[_Frame]:
-        """What stands, then what changes, and a sign of life between."""
-        base = _Frame(list=adapter_service_pb2.StatusListToken(token=self._base.encode()))
-        if self.fault == "statement-first":
-            yield _Frame(change=self._change())
-        yield base
-        told = self._turned
-        if self.fault != "statement-first":
-            yield _Frame(change=self._change())
-        if self.fault == "watch-ends":
-            return
-        while True:
-            try:
-                async with asyncio.timeout(heartbeat_seconds or _HEARTBEAT_SECONDS):
-                    await told.wait()
-            except TimeoutError:
-                yield _Frame(heartbeat=adapter_service_pb2.WatchChangesHeartbeat())
-                continue
-            told = self._turned
-            yield _Frame(change=self._change())
+        """What stands, then what changes, and a sign of life between.
 
-    def _change(self) -> str:
+        Raises:
+            RefusedError: SHUTTING_DOWN, the adapter drains.
+        """
+        sent: dict[str, tuple[str, int]] = {}
+        if self.fault == "statement-first":
+            yield _Frame(change=self._change(self.uri, self._base))
+        while True:
+            told = self._turned
+            for frame in self._frames(sent):
+                yield frame
+            if self.fault == "watch-ends":
+                return
+            silent = True
+            while silent and not self._is_draining():
+                try:
+                    async with asyncio.timeout(heartbeat_seconds or _HEARTBEAT_SECONDS):
+                        await told.wait()
+                    silent = False
+                except TimeoutError:
+                    yield _Frame(heartbeat=adapter_service_pb2.WatchChangesHeartbeat())
+            if self._is_draining():
+                raise RefusedError(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+
+    def drain(self, is_draining: bool) -> None:  # noqa: FBT001 - a callback takes no keywords
+        """Stop for whoever watches, or go on."""
+        self._drains = is_draining
+        self._wake()
+
+    def _is_draining(self) -> bool:
+        return self._drains and self.fault != "drained-without-a-word"
+
+    def _frames(self, sent: dict[str, tuple[str, int]]) -> list[_Frame]:
+        """What a watcher lacks: base lists, then statements."""
+        lists, changes = [], []
+        for uri in (self.uri, *self._more):
+            base, told = sent.get(uri, ("", -1))
+            if uri == self.uri and base != self._base:
+                base = self._base
+                lists.append(base)
+            elif not base:
+                base = self._sign_base(uri)
+                lists.append(base)
+            if told != self._told:
+                changes.append(_Frame(change=self._change(uri, base)))
+            sent[uri] = base, self._told
+        tokens = [adapter_service_pb2.StatusListToken(token=base.encode()) for base in lists]
+        return [*(_Frame(list=token) for token in tokens), *changes]
+
+    def _change(self, uri: str, base: str) -> str:
         revoked = sorted(self._revoked, reverse=self.fault == "changes-unsorted")
         claims = {
             "iss": self.authority,
             "iat": int(time.time()),
-            "uri": self.uri,
-            "base": {"digest": digest(self._base), "size": SIZE, "bits": 1},
+            "uri": uri,
+            "base": {"digest": digest(base), "size": SIZE, "bits": 1},
             "seq": self._sequence,
             "changes": {"1": revoked} if revoked else {},
         }

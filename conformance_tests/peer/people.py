@@ -7,6 +7,7 @@ of a record is written from ``docs/spec/codes.md``, but for the fault it is give
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 SCHEME = "reference@1"
 DIVISION = "110000"
 _DAY_SECONDS = 86_400
+_HELD_SECONDS = 10.0
+"""Longest that an answer is held back: far longer than the suite takes to turn somebody."""
 _ZONE = ZoneInfo("Asia/Shanghai")
 _COMPUTED = "2020-03-01 08:00:00"
 COMPUTED_SECONDS = 1_583_020_800
@@ -73,6 +76,8 @@ PEOPLE: dict[str, tuple[int, tuple[Record, ...]]] = {
 """Story: serial and records; who has none is told apart by the platform's own code."""
 
 NOBODY = _number(1099)
+TEXT = "REFERENCE-0001"
+"""A QR text of somebody green, whom the platform does not name."""
 _CODES = {
     "shared": "AMBIGUOUS_SUBJECT",
     "not-applied": "NOT_APPLIED",
@@ -107,16 +112,22 @@ class ReferencePlatform:
         mood: what ails the platform; empty for nothing.
         url: of the door that switches the mood; empty: it is not open.
         on_turn: called with the number of who is turned, and the state; none: green again.
+        on_drain: called when the adapter has to stop, and when it may go on.
     """
 
     fault: str = ""
     mood: str = ""
     url: str = ""
     on_turn: Callable[[str, str | None], None] = lambda _number, _state: None
+    on_drain: Callable[[bool], None] = lambda _is_draining: None
     _turned: dict[str, str] = field(default_factory=dict)
     _stories: dict[str, str] = field(
-        default_factory=lambda: {_number(serial): name for name, (serial, _) in PEOPLE.items()}
+        default_factory=lambda: (
+            {_number(serial): name for name, (serial, _) in PEOPLE.items()} | {TEXT: "green"}
+        )
     )
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _answers: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextlib.asynccontextmanager
     async def door(self) -> AsyncIterator[None]:
@@ -125,6 +136,7 @@ class ReferencePlatform:
         app.router.add_put("/mood", self._switch)
         app.router.add_delete("/mood", self._calm)
         app.router.add_put("/turned", self._turn)
+        app.router.add_put("/gap", self._forget)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -136,43 +148,89 @@ class ReferencePlatform:
 
     async def _switch(self, request: web.Request) -> web.Response:
         self.mood = str((await request.json())["mood"])
+        self._asked, self._answers = asyncio.Event(), asyncio.Event()
+        if self.mood == "drain":
+            self.on_drain(True)  # noqa: FBT003 - a callback takes no keywords
         return web.Response()
 
     async def _calm(self, _: web.Request) -> web.Response:
+        if self.mood == "drain":
+            self.on_drain(False)  # noqa: FBT003 - a callback takes no keywords
         self.mood = ""
+        return web.Response()
+
+    async def hold(self) -> None:
+        """Hold an answer back until somebody is turned."""
+        self._asked.set()
+        async with asyncio.timeout(_HELD_SECONDS):
+            await self._answers.wait()
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        """Turn somebody, or nobody any more, and lose the place in what was told."""
+        body = await request.json()
+        number = _number(PEOPLE[body["person"]][0])
+        self._turned.pop(number, None)
+        if body["state"] is not None:
+            self._turned[number] = body["state"]
+        if self.fault != "gap-ignored":
+            # What the adapter does about it: all who are not green are taken for turned.
+            for other, state in self._turned.items():
+                self.on_turn(other, state)
         return web.Response()
 
     async def _turn(self, request: web.Request) -> web.Response:
         body = await request.json()
         number, state = _number(PEOPLE[body["person"]][0]), body["state"]
+        if self.mood == "hold" and state is not None:
+            # Nobody is turned before somebody has asked: so what is held back is old.
+            async with asyncio.timeout(_HELD_SECONDS):
+                await self._asked.wait()
         self._turned.pop(number, None)
         if state is not None:
             self._turned[number] = state
         self.on_turn(number, state)
+        self._answers.set()
         return web.Response()
+
+    def switch(self, path: str, **arrange: str) -> dict[str, Any]:
+        """How the door is asked to bring something about, and to undo it."""
+        door = self.url.removesuffix("mood") + path
+        return {
+            "arrange": {"method": "PUT", "url": door, "json": arrange},
+            "restore": {"method": "DELETE", "url": door},
+        }
 
     def people(self) -> dict[str, dict[str, Any]]:
         """The ``people`` of the profile."""
         found: dict[str, dict[str, Any]] = {"unknown": {"document": {"type": 10, "number": NOBODY}}}
         found |= {name: _entry(serial) for name, (serial, _) in PEOPLE.items()}
         found["date-without-zone"] = _entry(_HOLDER)
+        found["unnamed"] = {"qr_text": TEXT}
         if self.url:
             for name, mood in MOODS.items():
-                found[name] = _entry(_HOLDER) | {
-                    "arrange": {"method": "PUT", "url": self.url, "json": {"mood": mood}},
-                    "restore": {"method": "DELETE", "url": self.url},
-                }
-            door = self.url.removesuffix("mood") + "turned"
-            found["turned"] |= {
-                word: {"method": "PUT", "url": door, "json": {"person": "turned", "state": state}}
-                for word, state in (("arrange", "红码"), ("restore", None))
+                found[name] = _entry(_HOLDER) | self.switch("mood", mood=mood)
+            found["turned"] |= self._turns("turned") | {
+                "meanwhile": self.switch("mood", mood="hold"),
+                "gap": self._turns("gap"),
             }
         for name, declared in DECLARED.items():
             found[name] |= declared
         return found
 
-    def ask(self, number: str) -> tuple[str, str | dict[str, Any]]:
-        """What the adapter makes of a person: whose record it is, and an outcome or a code."""
+    def _turns(self, path: str) -> dict[str, Any]:
+        door = self.url.removesuffix("mood") + path
+        return {
+            word: {"method": "PUT", "url": door, "json": {"person": "turned", "state": state}}
+            for word, state in (("arrange", "红码"), ("restore", None))
+        }
+
+    def ask(self, number: str, *, is_late: bool = False) -> tuple[str, str | dict[str, Any]]:
+        """What the adapter makes of a person: whose record it is, and an outcome or a code.
+
+        Args:
+            number: of a document, or a QR text.
+            is_late: as it was before anybody was turned.
+        """
         story = self._stories.get(number)
         ailing = self._ailing()
         if ailing:
@@ -183,7 +241,7 @@ class ReferencePlatform:
             fault = f"{story}-becomes-green"
             return number, self._unless(fault, _CODES[story])
         records = PEOPLE[story][1]
-        if number in self._turned:
+        if number in self._turned and not is_late:
             records = (Record(self._turned[number]),)
         owner = records[0].applied_by
         if owner and self.fault == "proxy-record-answered":

@@ -124,6 +124,9 @@ def people_of(city: AnyCity, admin_url: str = "http://127.0.0.1:1") -> dict[str,
     if "document" in sound and bystander is not None:
         people["beside"] = bystander
         people["turned"] = sound | {"bystander": "beside"} | turned(city, admin_url)
+        people["turned"]["gap"] = unheard(people["turned"])
+    if not_named(city):
+        people["unnamed"] = {"qr_text": city.scenarios()["green"].qr_text}
     for name, fault in FAULTS.items():
         people[name] = sound | arranged(admin_url, fault)
     return people
@@ -197,6 +200,24 @@ def turned(city: AnyCity, admin_url: str) -> dict[str, Any]:
         word: {**door, "json": {"person": "green", "state": value}}
         for word, value in (("arrange", state), ("restore", None))
     }
+
+
+def unheard(turned: dict[str, Any]) -> dict[str, Any]:
+    """The same, while the platform's feed loses its place."""
+    arrange, restore = turned["arrange"], turned["restore"]
+    return {
+        "arrange": arrange | {"json": arrange["json"] | {"forget": True}},
+        "restore": restore,
+    }
+
+
+def not_named(city: AnyCity) -> bool:
+    """Whether somebody green shows a QR text that the platform answers without a name."""
+    connector = scheme_of(city.city).connector or {}
+    if not _has_green(city) or "python" in connector or "subject" in str(connector):
+        return False
+    green = city.scenarios()["green"]
+    return green.qr_text is not None and green.expected == "GREEN"
 
 
 def _has_green(city: AnyCity) -> bool:
@@ -315,6 +336,8 @@ def capabilities(city: AnyCity, scheme: Scheme, now: datetime) -> list[str]:
     """What a city's profile declares."""
     people = people_of(city)
     declared = ["stream", "changes", *(f"person.{name}" for name in people)]
+    if "turned" in people:
+        declared.append("changes.gap")
     if city.table.documents and "green" in people:
         declared.append("document")
     if scheme.version_at(now).import_rule is not None:
