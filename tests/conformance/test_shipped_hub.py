@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import yaml
 
 from conformance_tests.bench import open_bench
 from conformance_tests.model import Role, Status
-from conformance_tests.profile import load_profile
+from conformance_tests.profile import load_profile, with_also
 from conformance_tests.registry import load_cases
 from conformance_tests.runner import run_cases
 from gateway.attestation import public_sealing_jwk
@@ -28,11 +29,13 @@ from gateway.hub.setup import HubPlan, make_hub
 from gateway.wire.enrolment import enrol
 from tests.hub.hub_world import HUB, OPERATOR, hub_world, operator
 from tests.paths.world import world
+from tests.store.databases import migrated_database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from conformance_tests.model import Case
     from gateway.edge import CheckpointSettings
     from tests.hub.hub_world import HubWorld
     from tests.paths.world import World
@@ -89,14 +92,16 @@ async def test_the_shipped_hub_passes_every_check_of_a_hub_in_use(tmp_path) -> N
 
 
 @contextlib.asynccontextmanager
-async def disposable_hub(folder: Path) -> AsyncIterator[tuple[HubWorld, Path]]:
+async def disposable_hub(
+    folder: Path, dsn: str | None = None
+) -> AsyncIterator[tuple[HubWorld, Path]]:
     """A hub with two operators, and the profile by which the suite does there as it likes."""
     directory = folder / "hub"
     await make_hub(
         HubPlan(
             directory=directory,
             urn=HUB,
-            store=None,
+            store=dsn,
             grpc=("127.0.0.1", 0),
             http=("127.0.0.1", 0),
             names=["localhost", "127.0.0.1"],
@@ -151,3 +156,29 @@ async def test_the_shipped_hub_passes_every_check_that_writes_to_it(tmp_path) ->
         finally:
             looking.cancel()
     assert {each.case.id: each.detail for each in results if each.status is not Status.PASS} == {}
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[str]:
+    with migrated_database("postgres", tmp_path) as dsn:
+        yield dsn
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(120)
+@pytest.mark.asyncio
+async def test_a_second_process_of_the_shipped_hub_serves_the_same_feed(tmp_path, shared) -> None:
+    wanted = {"H-ENROL-010", "H-FEED-011"}
+    cases = [case for case in load_cases(Role.HUB) if case.id in wanted]
+    async with disposable_hub(tmp_path, shared) as (one, path):
+        shutil.copytree(one.directory, tmp_path / "other")
+        async with hub_world(tmp_path / "other") as other:
+            profile = with_also(load_profile(path), f"localhost:{other.hub.grpc_port}")
+            results = await run_cases(profile, open_bench(profile), sorted(cases, key=_last))
+    found = {each.case.id: each.status for each in results}
+    assert found == dict.fromkeys(wanted, Status.PASS)
+
+
+def _last(case: Case) -> bool:
+    # Whatever the second address is to serve is written before.
+    return case.id == "H-FEED-011"
