@@ -241,6 +241,9 @@ class _AdminDoor:
             return json_response({"error": "nobody here has this name"}, HTTPStatus.NOT_FOUND)
         try:
             platform.turn(person, state, reason=str(reason))
+            if body.get("forget") is True:
+                # Before anybody is told: what happened cannot be told one by one any more.
+                platform.changes.forget()
         except ValueError as error:
             return json_response({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         return json_response({"turned": 1})

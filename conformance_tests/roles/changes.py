@@ -130,8 +130,7 @@ class Changes:
 
     async def _drained(self) -> Observed:
         async with watching(self._asker) as watch:
-            while await watch.next() != "heartbeat":
-                pass
+            await watch.next()
             async with arranged(dict(self._profile.need("drain"))):
                 return await watch.refused()
 
