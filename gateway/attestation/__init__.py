@@ -10,17 +10,14 @@ from __future__ import annotations
 from gateway.attestation.armour import from_armour, is_armour, to_armour
 from gateway.attestation.bound import bound_to, check_bound
 from gateway.attestation.cache import VerifiedToken, VerifiedTokenCache
-from gateway.attestation.claims import (
+from gateway.attestation.claim_set import (
     MAX_CARRIED_SECONDS,
     MAX_IMPORT_SECONDS,
     MAX_ONLINE_SECONDS,
     NONCE_BYTES,
-    Attestation,
     AttestationUse,
-    StatusReference,
-    claims_to_json,
-    parse_claims,
 )
+from gateway.attestation.claims import Attestation, StatusReference, claims_to_json, parse_claims
 from gateway.attestation.disclosed import DisclosedAttestation
 from gateway.attestation.errors import (
     ArmourError,

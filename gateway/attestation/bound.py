@@ -15,7 +15,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, Final
 
-from gateway.attestation.claims import NONCE_BYTES
+from gateway.attestation.claim_set import NONCE_BYTES
 from gateway.attestation.errors import SubjectError
 from gateway.errors import InternalError
 

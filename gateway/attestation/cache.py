@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 from gateway.errors import InternalError
 
 if TYPE_CHECKING:
-    from gateway.attestation.claims import Attestation, Claims
+    from gateway.attestation.claim_set import Claims
+    from gateway.attestation.claims import Attestation
     from gateway.attestation.keys import VerificationKey
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.attestation.claims import Attestation, AttestationUse, StatusReference
+from gateway.attestation.claims import Attestation, StatusReference
 from gateway.attestation.code_claim import CodeClaim
 from gateway.codes.unified import UnifiedCode
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from gateway.attestation.claim_set import AttestationUse
     from gateway.codes.levels import Basis, Level
     from gateway.codes.unified import Declarations, Release
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from gateway.attestation.claims import Claims
+    from gateway.attestation.claim_set import Claims
 
 Algorithm: TypeAlias = Literal["ES256", "Ed25519"]
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey

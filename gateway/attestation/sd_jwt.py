@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from gateway.attestation import base64url, strict_json
-from gateway.attestation.claims import AttestationUse
+from gateway.attestation.claim_set import AttestationUse
 from gateway.attestation.disclosed import CODE_MEMBERS
 from gateway.attestation.errors import AttestationError, AttestationFault
 from gateway.attestation.signing import sign_payload

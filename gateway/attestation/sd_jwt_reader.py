@@ -19,14 +19,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.attestation import strict_json
-from gateway.attestation.claims import (
+from gateway.attestation.claim_set import (
     MAX_SERIAL,
     AttestationUse,
     Claims,
     StatusClaim,
-    StatusReference,
     check_frame,
 )
+from gateway.attestation.claims import StatusReference
 from gateway.attestation.code_claim import CodeClaim, Seconds, check_code, read_code
 from gateway.attestation.disclosed import (
     CODE_MEMBERS,

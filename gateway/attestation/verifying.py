@@ -37,13 +37,8 @@ from msgspec import UNSET
 
 from gateway.attestation import base64url
 from gateway.attestation.cache import VerifiedToken, VerifiedTokenCache
-from gateway.attestation.claims import (
-    Attestation,
-    AttestationUse,
-    Claims,
-    attestation_of,
-    read_claims,
-)
+from gateway.attestation.claim_set import AttestationUse, Claims, read_claims
+from gateway.attestation.claims import Attestation, attestation_of
 from gateway.attestation.code_claim import to_seconds
 from gateway.attestation.errors import AttestationError, AttestationFault
 from gateway.attestation.header import KnownHeaders, malformed, parse_header

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gateway.attestation.claims import MAX_SERIAL
+from gateway.attestation.claim_set import MAX_SERIAL
 from gateway.attestation.disclosed import CodePart
 from gateway.attestation.jwk import KEY_ID_LENGTH
 from gateway.trust import names
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from gateway.attestation.claims import Attestation, Claims
+    from gateway.attestation.claim_set import Claims
+    from gateway.attestation.claims import Attestation
 
 KINDS: Final = frozenset({"attestation", "scheme", "policy", "status"})
 """As ``hutong.v1.DistrustRule.kind``."""

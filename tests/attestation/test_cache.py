@@ -17,7 +17,8 @@ from gateway.attestation import (
     VerifiedTokenCache,
     sign_attestation,
 )
-from gateway.attestation.claims import attestation_of, read_claims
+from gateway.attestation.claim_set import read_claims
+from gateway.attestation.claims import attestation_of
 from gateway.errors import InternalError, TrustError
 from gateway.trust.distrust import DistrustRule
 from tests.attestation.samples import (

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gateway.attestation.claims import Attestation, AttestationUse
+from gateway.attestation.claim_set import AttestationUse
+from gateway.attestation.claims import Attestation
 from gateway.codes import Level, UnifiedCode
 from gateway.recognition import Ages, Policy, VerifiedEvidence, load_policy
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.attestation.claims import AttestationUse
+from gateway.attestation.claim_set import AttestationUse
 from gateway.attestation.disclosed import CODE_MEMBERS, DisclosedAttestation, DisclosedCode
 from gateway.codes import Level, UnifiedCode
 from gateway.codes.levels import Basis
