@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -23,7 +24,6 @@ from hutong.v1.adapter_service_pb2_grpc import AdapterServiceStub
 from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
 from gateway.attestation import base64url
-from gateway.attestation.keys import public_jwk
 from gateway.errors import HutongError
 from gateway.hub.adapter_link import AdapterLink
 from gateway.hub.errors import RegistryError
@@ -32,11 +32,9 @@ from gateway.hub.link_service import TO_HUB_ABOVE
 from gateway.hub.neighbours import Neighbours
 from gateway.hub.relay import RelayedFeed
 from gateway.hub.superior import load_superior
-from gateway.trust import FeedKind, KeyUse, names
-from gateway.trust.entries import superior_body
+from gateway.hub.superior_naming import name_superior
+from gateway.trust import names
 from gateway.trust.hub_places import Relation
-from gateway.trust.keys import parse_member_key
-from gateway.trust.times import to_seconds
 from gateway.wire.channel import open_channel
 from gateway.wire.feed_tree import FeedSource, FeedTree
 from gateway.wire.hub_tokens import EXCHANGE_SCOPE
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from gateway.attestation.keys import VerificationKey
     from gateway.hub.access import GrantMinter
     from gateway.hub.feed_log import HubFeed
     from gateway.hub.feed_watch import ServedFeed
@@ -57,7 +54,6 @@ if TYPE_CHECKING:
     from gateway.hub.superior import Superior
     from gateway.trust import TrustAnchor
     from gateway.trust.hub_places import HubPlace
-    from gateway.trust.keys import MemberKey
 
 HEARTBEAT_SECONDS: Final = 2
 """Longest silence between hubs: three hops stay well under a reader's patience."""
@@ -110,6 +106,7 @@ class Federation:
         self._clock = clock
         self._link: AdapterLink | None = None
         self._tokens: TokenClient | None = None
+        self._naming: set[asyncio.Task[None]] = set()
         self.superior: Superior | None = None
         """How the hub above is reached; None: there is none."""
         self.neighbours = Neighbours(mirror.members, lambda: self.superior)
@@ -122,7 +119,7 @@ class Federation:
             source=self._source,
             clock=clock,
             heartbeat_seconds=HEARTBEAT_SECONDS,
-            on_change=self._serve,
+            on_change=self._tree_changed,
         )
 
     # --- life
@@ -171,13 +168,15 @@ class Federation:
             credentials=self._credentials,
         )
         self.superior = superior
-        await self._mirror.run(self._name_superior(superior))
+        await self._mirror.run(name_superior(self._mirror, self._feed, superior))
         self._feed_changed()
+        self._take_superiors_keys()
         _log.info("superior_taken_up", superior=superior.urn)
 
     async def close(self) -> None:
         """Follow nothing and ask nobody any more."""
         await self.tree.close()
+        await asyncio.gather(*self._naming, return_exceptions=True)
         if self._link is not None:
             await self._link.close()
         if self._tokens is not None:
@@ -255,14 +254,51 @@ class Federation:
 
     def _make_relay(self, place: HubPlace, anchor: TrustAnchor) -> RelayedFeed:
         feed = self._settings.feed
+        is_superior = place.relation is Relation.SUPERIOR and place.through == self._settings.urn
         return RelayedFeed(
             self._relays() / f"{place.hub[-6:]}.feed",
-            anchor,
-            is_superior=place.relation is Relation.SUPERIOR and place.through == self._settings.urn,
+            self._root(place, anchor) if is_superior else anchor,
+            is_superior=is_superior,
             is_connected=lambda: self._is_connected(place.hub),
             watcher_queue=feed.watcher_queue,
             stall_seconds=feed.stall_seconds,
         )
+
+    def _root(self, place: HubPlace, named: TrustAnchor) -> TrustAnchor:
+        """What the superior's feed is walked from: this hub has its anchor from nobody else.
+
+        Readers below have its keys from this hub's feed, so this hub walks ahead of them.
+        """
+        superior = self.superior or load_superior(self._settings.superior)
+        return named if superior is None or superior.urn != place.hub else superior.anchor
+
+    def _tree_changed(self) -> None:
+        self._take_superiors_keys()
+        self._serve()
+
+    def _take_superiors_keys(self) -> None:
+        """Take over the keys that the superior has published, and name them to the readers."""
+        superior = self.superior
+        relay = None if superior is None else self.tree.replicas.get(superior.urn)
+        if superior is None or not isinstance(relay, RelayedFeed):
+            return
+        anchor = relay.anchor
+        if anchor.is_bound or anchor.number <= superior.anchor.number:
+            return
+        self.superior = replace(superior, anchor=anchor)
+        task = asyncio.get_running_loop().create_task(self._name_again(self.superior))
+        self._naming.add(task)
+        task.add_done_callback(self._naming.discard)
+
+    async def _name_again(self, superior: Superior) -> None:
+        try:
+            await self._mirror.run(name_superior(self._mirror, self._feed, superior))
+        except HutongError as error:
+            # What is not named now is named at the next start, or by another process.
+            _log.error("superior_not_named", code=error.code)
+            return
+        self._feed_changed()
+        _log.info("superiors_keys_taken", superior=superior.urn, number=superior.anchor.number)
 
     def _is_connected(self, hub: str) -> bool:
         replica = self.tree.replicas.get(hub)
@@ -283,6 +319,11 @@ class Federation:
             gone = self._feeds.pop(hub)
             if isinstance(gone, RelayedFeed):
                 gone.close()
+        for hub, feed in relayed.items():
+            # One that was made anew under other keys: whoever reads the old one comes back.
+            before = self._feeds.get(hub)
+            if isinstance(before, RelayedFeed) and before is not feed:
+                before.close()
         self._feeds.update(relayed)
 
     def _relayed(self) -> list[RelayedFeed]:
@@ -326,20 +367,6 @@ class Federation:
             return ()
         return (("authorization", f"Bearer {await self._tokens.token(EXCHANGE_SCOPE)}"),)
 
-    async def _name_superior(self, superior: Superior) -> None:
-        """Tell the readers of the own feed who stands above, once."""
-        keys = [_member_key(key) for key in superior.anchor.feed_keys.values()]
-        async with self._mirror.change() as change:
-            known = self._feed.bundle.superior()
-            if (
-                known is None
-                or known.hub != superior.urn
-                or {key.key_id for key in known.keys} != {key.key_id for key in keys}
-            ):
-                body = superior_body(superior.urn, keys)
-                await self._mirror.append(change, [(FeedKind.SUPERIOR, superior.urn, body)])
-        await self._mirror.refresh()
-
 
 async def _fetch_list(stub: FeedServiceStub, digest: str) -> bytes | None:
     token = bytearray()
@@ -358,9 +385,3 @@ async def _fetch_list(stub: FeedServiceStub, digest: str) -> bytes | None:
     # Whoever passed it on, it is the one that was asked for.
     is_it = base64url.encode(hashlib.sha256(token).digest()) == digest
     return bytes(token) if is_it else None
-
-
-def _member_key(key: VerificationKey) -> MemberKey:
-    return parse_member_key(
-        {"use": KeyUse.FEED.value, "jwk": public_jwk(key), "not_before": to_seconds(key.not_before)}
-    )

@@ -94,6 +94,11 @@ class RelayedFeed:
         return self._anchor.hub
 
     @property
+    def anchor(self) -> TrustAnchor:
+        """The signing hub's keys, as of the newest entry held."""
+        return self._replica.anchor
+
+    @property
     def sequence(self) -> int:
         """Number of the newest entry held."""
         return self._replica.sequence

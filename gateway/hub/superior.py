@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from gateway.attestation.keys import generate_signing_key
 from gateway.hub.errors import HubSetupError
-from gateway.hub.keys import load_hub_keys, load_signing_key, save_signing_key
+from gateway.hub.keys import HubKeyRing, load_signing_key, save_signing_key
 from gateway.trust import EnrolmentBody, KeyUse, MemberKind, parse_anchor, signing_member_key
 from gateway.trust.anchor import MAX_ANCHOR_BYTES
 from gateway.trust.errors import AnchorError, KeyMaterialError, StatementError
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from gateway.attestation.keys import SigningKey
     from gateway.hub.settings import HubSettings
-    from gateway.trust import TrustAnchor
+    from gateway.trust import MemberKey, TrustAnchor
 
 MAX_CA_BYTES: Final = 64 * 1024
 """A chain of a handful of certificates."""
@@ -122,14 +123,9 @@ def hub_identity(
     """
     if superior == settings.urn:
         raise HubSetupError("a hub does not stand below itself")
-    keys = load_hub_keys(settings)
+    held = own_member_keys(settings, now=now)
     state, authenticate = generate_signing_key(), generate_signing_key()
-    uses = (
-        (state, KeyUse.STATE),
-        (authenticate, KeyUse.AUTHENTICATE),
-        (keys.feed, KeyUse.FEED),
-        (keys.token, KeyUse.TOKEN),
-    )
+    made = ((state, KeyUse.STATE), (authenticate, KeyUse.AUTHENTICATE))
     try:
         body = EnrolmentBody(
             urn=settings.urn,
@@ -139,11 +135,50 @@ def hub_identity(
             prefixes=tuple(plan.prefixes),
             endpoint=plan.endpoint,
             tls_ca_pem=plan.tls_ca_pem,
-            keys=tuple(signing_member_key(key, use, not_before=now) for key, use in uses),
+            keys=(
+                *(signing_member_key(key, use, not_before=now) for key, use in made),
+                *(key for _, key in held),
+            ),
         )
     except (StatementError, KeyMaterialError) as error:
         raise HubSetupError(f"this hub cannot enrol so: {error}") from None
-    return MemberIdentity(body, state, (authenticate, keys.feed, keys.token))
+    return MemberIdentity(body, state, (authenticate, *(private for private, _ in held)))
+
+
+def own_member_keys(
+    settings: HubSettings, *, now: datetime
+) -> tuple[tuple[SigningKey, MemberKey], ...]:
+    """Return this hub's own keys as it enrols them, each with its private half.
+
+    Every feed key it ever had is among them: what each signed stands in its feed.
+
+    Raises:
+        HubSetupError: the file of one is not there; a hub above believes what is proven.
+    """
+    ring = HubKeyRing(settings)
+    anchor = ring.root()
+    found = []
+    for use, published, files in (
+        (KeyUse.FEED, anchor.feed_keys, ring.feed),
+        (KeyUse.TOKEN, anchor.token_keys, ring.token),
+    ):
+        for key in published.values():
+            if use is KeyUse.TOKEN and key.not_after is not None and key.not_after <= now:
+                continue
+            private = files.get(key.key_id)
+            if private is None:
+                raise HubSetupError(
+                    f"the file of the {use.value} key {key.key_id} is not in "
+                    f"{settings.keys.feed.parent}",
+                    fix="put it back while this hub joins: every key is proven once",
+                )
+            # Above there is no need to know since when, only until when.
+            end = key.not_after
+            begin = now if end is None else min(now, end - timedelta(seconds=1))
+            begin = max(begin, key.not_before)
+            made = signing_member_key(private, use, not_before=begin, not_after=end)
+            found.append((private, made))
+    return tuple(found)
 
 
 async def join_superior(settings: HubSettings, plan: JoinPlan, *, now: datetime) -> Enrolled:

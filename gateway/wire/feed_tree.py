@@ -66,7 +66,7 @@ class FeedSource:
 @dataclass(slots=True, eq=False)
 class _Branch:
     place: HubPlace
-    key_ids: frozenset[str]
+    keys: frozenset[tuple[str, int, int]]
     replica: TreeReplica
     follower: FeedFollower | None = None
     task: asyncio.Task[None] | None = None
@@ -246,8 +246,8 @@ class FeedTree:
 
     def _take_up(self, hub: str, place: HubPlace) -> None:
         branch = self._branches.get(hub)
-        key_ids = frozenset(place.anchor.feed_keys if place.anchor is not None else ())
-        if branch is not None and branch.key_ids == key_ids:
+        keys = frozenset() if place.anchor is None else place.anchor.times()
+        if branch is not None and branch.keys == keys:
             branch.place = place
             return
         if branch is not None:
@@ -258,7 +258,7 @@ class FeedTree:
                 replica.load(self._clock())
             except HutongError as error:
                 _log.error("feed_replica_not_read", hub=hub, code=error.code)
-            self._branches[hub] = _Branch(place, key_ids, replica)
+            self._branches[hub] = _Branch(place, keys, replica)
         self._made = None
 
     def _follow(self, branch: _Branch) -> None:
