@@ -21,8 +21,6 @@ from gateway.attestation import (
     generate_signing_key,
     sign_attestation,
 )
-from gateway.attestation.signature import check_signature, der_of
-from gateway.attestation.signing import _raw
 from gateway.attestation.verifying import MAX_LEEWAY_SECONDS
 from gateway.errors import CallerError, InternalError, TrustError
 from gateway.trust.jws import twin
@@ -276,47 +274,6 @@ def test_an_ecdsa_signature_is_raw_and_both_numbers_are_in_range() -> None:
     refused("SIGNATURE_INVALID", _with_signature(raw + b"\0"))
     refused("SIGNATURE_INVALID", _with_signature(b"\0" + raw))
     refused("SIGNATURE_INVALID", _with_signature(raw[1:]))
-
-
-@given(st.integers(1, P256_ORDER - 1), st.integers(1, P256_ORDER - 1))
-def test_the_der_of_a_signature_is_that_of_the_library(r: int, s: int) -> None:
-    raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
-    assert der_of(raw) == encode_dss_signature(r, s)
-    assert _raw(der_of(raw)) == raw
-
-
-@pytest.mark.parametrize("small", [1, 0x7F, 0x80, 0xFF, 0x100, 2**247, 2**248 - 1, 2**255 - 1])
-def test_the_der_of_small_numbers_is_that_of_the_library(small: int) -> None:
-    raw = small.to_bytes(32, "big") + (P256_ORDER - 1).to_bytes(32, "big")
-    assert der_of(raw) == encode_dss_signature(small, P256_ORDER - 1)
-    assert _raw(der_of(raw)) == raw
-
-
-def test_the_example_of_rfc_7515_verifies() -> None:
-    # Appendix A.3; its claims are not ours, so the signature alone.
-    jwk = {
-        "kty": "EC",
-        "crv": "P-256",
-        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
-        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
-    }
-    signing_input, _, signature = (
-        b"eyJhbGciOiJFUzI1NiJ9."
-        b"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt"
-        b"cGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
-        b"DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSA"
-        b"pmWQxfKTUJqPP3-Kg6NU1Q"
-    ).rpartition(b".")
-    key = dataclasses.replace(
-        verification_key(), public_key=_public(jwk), key_id="unused in this check"
-    )
-    check_signature(key, base64url.decode(signature), signing_input)
-
-
-def _public(jwk: dict[str, str]) -> Any:
-    from gateway.attestation import public_key_from_jwk
-
-    return public_key_from_jwk(jwk)[2]
 
 
 # --- the key -----------------------------------------------------------------
