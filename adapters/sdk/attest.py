@@ -62,10 +62,6 @@ _QR_TEXT: Final = 0  # not a document type: the pseudonym is that of a QR text
 _log = structlog.get_logger(__name__)
 
 
-_NOTHING: Final = b"{}".ljust(640)
-"""As long as an ordinary payload; what is made of it goes nowhere."""
-
-
 @dataclass(frozen=True, slots=True)
 class Issuance:
     """What is the same for every attestation of a batch.
@@ -248,10 +244,6 @@ class Attester:
         if draft.disclosures:
             return sign_disclosed(draft, self._key)
         return sign_payload(draft.payload, self._key, TOKEN_TYPE)
-
-    def sign_nothing(self) -> None:
-        """Take the time that a signature takes: for an outcome, which has none."""
-        sign_payload(_NOTHING, self._key, TOKEN_TYPE)
 
 
 def _end(code: UnifiedCode, end: datetime) -> datetime:

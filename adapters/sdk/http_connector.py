@@ -18,6 +18,7 @@ import structlog
 from adapters.sdk.errors import UnreadableError
 from adapters.sdk.http_answer import read_answer
 from adapters.sdk.http_spec import PLACEHOLDER, Algorithm, Ask, AuthKind, Method, Send
+from adapters.sdk.http_stand_in import stand_in_body
 from adapters.sdk.reports import OutcomeReport, QrText, Reports
 from gateway.codes.levels import Outcome
 
@@ -63,6 +64,7 @@ class HttpConnector:
         self._now = now
         asked_by_qr = spec.ask.get("qr_text")
         self._groups = frozenset(_groups(asked_by_qr.fields) if asked_by_qr else ())
+        self._stand_in = stand_in_body(spec)
 
     async def fetch(self, presentation: Presentation, deadline: Deadline) -> Fetched:
         """Ask about one traveller; see :class:`~adapters.sdk.reports.Connector`."""
@@ -87,6 +89,11 @@ class HttpConnector:
     def interpret(self, body: bytes) -> Fetched:
         """Read an answer; see :class:`~adapters.sdk.interpreting.Interpreter`."""
         return read_answer(self._spec, body, self._scheme.timezone)
+
+    def read_stand_in(self) -> None:
+        """Read an answer about nobody; see :class:`~adapters.sdk.nobody.StandInReader`."""
+        if self._stand_in is not None:
+            self.interpret(self._stand_in)
 
     async def _send(
         self, ask: Ask, values: Mapping[str, str], deadline: Deadline, accept: Collection[int]

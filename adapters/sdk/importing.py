@@ -29,6 +29,7 @@ from weakref import WeakValueDictionary
 import structlog
 from hutong.v1 import exchange_pb2
 
+from adapters.sdk.asking import MAX_QR_CHARACTERS
 from adapters.sdk.conditions import LEEWAY, Conversion, first_refusal, own_record
 from adapters.sdk.conversion import ImportOrder
 from adapters.sdk.errors import QuestionError
@@ -42,7 +43,7 @@ from adapters.sdk.opening import (
     check_asked_at,
     purpose_name,
 )
-from adapters.sdk.pipeline import ANSWER_BYTES, MAX_QR_CHARACTERS
+from adapters.sdk.pipeline import ANSWER_BYTES
 from adapters.sdk.reports import Deadline, OutcomeReport
 from gateway.attestation.bound import check_bound
 from gateway.attestation.errors import SubjectError

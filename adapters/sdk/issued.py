@@ -53,6 +53,10 @@ UNNAMED_SECONDS: Final = 3600
 """Life of a carried attestation about a QR text whose holder the platform does not name:
 a change names a person, so nothing could revoke it."""
 
+NOBODY: Final = ""
+"""In place of a person where there is none: no QR text is empty. Its entries are decoys
+that are never revoked by themselves, and are counted as nobody's."""
+
 _LABEL: Final = b"hutong/v1/issued\0"
 _TAG_BYTES: Final = 16
 _QR_TEXT: Final = 0  # not a document type, as in adapters.sdk.attest
@@ -179,7 +183,7 @@ class IssuedLedger:
         """Draw an unused entry; None: there is no room.
 
         Args:
-            subject: whose; a text is that of a QR code.
+            subject: whose; a text is that of a QR code, :data:`NOBODY` nobody's.
             code: what will be stated; only its schemes and divisions are kept.
             issued_at: whole seconds.
             expires_at: whole seconds.
@@ -269,7 +273,10 @@ class IssuedLedger:
     async def count_live(self, rule: DistrustRule) -> int:
         """Count the live attestations that a rule touches, never fewer than ten."""
         now = int(self._clock().timestamp())
-        found = await self._store.read(lambda connection: count_touched(connection, rule, now))
+        nobody = self.tag(NOBODY)
+        found = await self._store.read(
+            lambda connection: count_touched(connection, rule, now, nobody)
+        )
         return max(found, FEWEST_COUNTED)
 
     # What whoever follows the platform remembers.
@@ -296,11 +303,13 @@ class IssuedLedger:
 
     async def has_live(self) -> bool:
         """Whether anything lives that could be revoked."""
-        now = int(self._clock().timestamp())
+        now, nobody = int(self._clock().timestamp()), self.tag(NOBODY)
         return await self._store.run(
             lambda connection: (
                 connection.execute(
-                    "SELECT 1 FROM issued WHERE expires_at > ? AND status = 0 LIMIT 1", (now,)
+                    "SELECT 1 FROM issued WHERE expires_at > ? AND status = 0 AND person != ?"
+                    " LIMIT 1",
+                    (now, nobody),
                 ).fetchone()
                 is not None
             )
@@ -311,9 +320,11 @@ class IssuedLedger:
         self._remember_revoked(tags)
         async with self._lists.turning:
             now = self._clock()
-            seconds = int(now.timestamp())
+            seconds, nobody = int(now.timestamp()), self.tag(NOBODY)
             revoked: list[Revoked] = await self._store.run(
-                lambda connection: revoke_people(connection, tags, value, seconds, self._random)
+                lambda connection: revoke_people(
+                    connection, tags, value, seconds, self._random, nobody
+                )
             )
             for one in revoked:
                 held = self._lists.held[one.list]

@@ -243,6 +243,7 @@ def revoke_people(
     value: int,
     now: int,
     random_below: Callable[[int], int],
+    nobody: bytes,
 ) -> list[Revoked]:
     """Revoke what lives of people, and some decoys with it; a job of the store.
 
@@ -252,12 +253,16 @@ def revoke_people(
         value: of a revoked entry.
         now: what has expired by then is left as it is.
         random_below: draws how many decoys.
+        nobody: tag of entries that are nobody's; they change with everybody's, uncounted.
     """
     found: dict[int, list[int]] = defaultdict(list)
+    spare: dict[int, list[int]] = defaultdict(list)
     query = "SELECT list, entry FROM issued WHERE expires_at > ? AND status = 0"
     if people is None:
-        for number, entry in connection.execute(query, (now,)):
+        for number, entry in connection.execute(f"{query} AND person != ?", (now, nobody)):
             found[number].append(entry)
+        for number, entry in connection.execute(f"{query} AND person = ?", (now, nobody)):
+            spare[number].append(entry)
     else:
         for start in range(0, len(people), _ONE_QUERY):
             part = people[start : start + _ONE_QUERY]
@@ -275,7 +280,8 @@ def revoke_people(
                 (number, 1 + random_below(len(entries) + 2)),
             )
         ]
-        for table, touched in (("issued", entries), ("decoys", decoys)):
+        beside = spare[number]
+        for table, touched in (("issued", entries + beside), ("decoys", decoys)):
             connection.executemany(
                 f"UPDATE {table} SET status = ? WHERE list = ? AND entry = ?",  # noqa: S608 - names of ours
                 [(value, number, entry) for entry in touched],
@@ -284,11 +290,13 @@ def revoke_people(
         (sequence,) = connection.execute(
             "SELECT sequence FROM lists WHERE id = ?", (number,)
         ).fetchone()
-        revoked.append(Revoked(number, sequence, (*entries, *decoys), len(entries)))
+        revoked.append(Revoked(number, sequence, (*entries, *beside, *decoys), len(entries)))
     return revoked
 
 
-def count_touched(connection: sqlite3.Connection, rule: DistrustRule, now: int) -> int:
+def count_touched(
+    connection: sqlite3.Connection, rule: DistrustRule, now: int, nobody: bytes
+) -> int:
     """Count what lives and a rule touches.
 
     A rule of another kind than attestations touches none.
@@ -298,9 +306,10 @@ def count_touched(connection: sqlite3.Connection, rule: DistrustRule, now: int) 
     counted = 0
     for text, serial, many in connection.execute(
         "SELECT grounds.text, issued.serial, COUNT(*) FROM issued JOIN grounds"
-        " ON grounds.id = issued.ground WHERE expires_at > ? AND issued_at >= ? AND issued_at < ?"
+        " ON grounds.id = issued.ground"
+        " WHERE expires_at > ? AND issued_at >= ? AND issued_at < ? AND person != ?"
         " GROUP BY issued.ground, issued.serial",
-        (now, begin, end),
+        (now, begin, end, nobody),
     ):
         key_id, schemes, divisions = text.split("|")
         if rule.touches(

@@ -24,16 +24,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from hutong.v1 import exchange_pb2
 
 from adapters.sdk.answers import Done, serialise_answers
+from adapters.sdk.asking import DISCLOSURES, may_be_for, read_question
 from adapters.sdk.errors import QuestionError
+from adapters.sdk.nobody import Nobody
 from adapters.sdk.opening import (
-    CONVERSION_PURPOSES,
-    REGION_URN,
     RESERVE_SECONDS,
     RESERVE_SHARE,
     EnvelopeOpener,
     Opened,
     check_asked_at,
-    read_document,
 )
 from adapters.sdk.reports import Deadline, OutcomeReport, QrText
 from adapters.sdk.translation import translate
@@ -41,7 +40,6 @@ from gateway.attestation.claims import NONCE_BYTES
 from gateway.attestation.padding import ANSWER_BUCKET_BYTES, pad
 from gateway.attestation.sd_jwt import Disclosure, Draft
 from gateway.attestation.sealing import MAX_ANSWER_ENVELOPE_BYTES, open_question, seal_answer
-from gateway.codes.divisions import DivisionError, division_prefix
 from gateway.codes.levels import Outcome
 from gateway.errors import HutongError
 from gateway.wire.interceptors import report_incident
@@ -54,7 +52,7 @@ if TYPE_CHECKING:
     from adapters.sdk.grants import CallerContext
     from adapters.sdk.issued import IssuedLedger
     from adapters.sdk.replay import NonceWindow
-    from adapters.sdk.reports import Connector, LocalReport, Presentation
+    from adapters.sdk.reports import Connector, LocalReport
     from gateway.attestation.sealing import SealingKey
     from gateway.codes.documents import Document
     from gateway.codes.scheme_model import Scheme
@@ -62,8 +60,6 @@ if TYPE_CHECKING:
 
 MAX_QUESTIONS: Final = 256
 """As ``hutong.v1.QuestionBatch.questions``."""
-MAX_QR_CHARACTERS: Final = 2048
-"""As ``hutong.v1.Question.qr_text``."""
 CONCURRENT_FETCHES: Final = 32
 """Questions of one envelope that are at the platform at once."""
 
@@ -71,12 +67,6 @@ ANSWER_BYTES: Final = MAX_ANSWER_ENVELOPE_BYTES * 3 // 4 - 1024
 """What an answer envelope holds beside its frame: IV and tag, or the parts of a JWE
 with its base64url, which grows by a third."""
 
-_USES: Final = frozenset(exchange_pb2.AttestationUse.values()) - {0}
-_DISCLOSURES: Final = {
-    exchange_pb2.DISCLOSURE_UNSPECIFIED: None,
-    exchange_pb2.DISCLOSURE_MINIMAL: Disclosure.MINIMAL,
-    exchange_pb2.DISCLOSURE_SELECTIVE: Disclosure.SELECTIVE,
-}
 _CARRIED: Final = exchange_pb2.ATTESTATION_USE_CARRIED
 _IMPORT: Final = exchange_pb2.ATTESTATION_USE_IMPORT
 
@@ -132,6 +122,8 @@ class AnswerPipeline:
         self._clock = clock
         self._concurrent_fetches = concurrent_fetches
         self._ledger = ledger
+        # A hub that measures time must not tell an outcome from a level.
+        self._nobody = Nobody(scheme, connector, attester, prefixes)
 
     async def answer(
         self, question: exchange_pb2.SealedQuestion, caller: CallerContext, deadline: Deadline
@@ -161,15 +153,15 @@ class AnswerPipeline:
         issuance = self._attester.begin(opened.audience, now)
         translated = _each(fetched, lambda held: self._translate(held, now))
         claimed = _each(translated, lambda held: self._claims(held, issuance))
-        for each in claimed:
-            if isinstance(each, OutcomeReport):
-                # A hub that measures time must not tell an outcome from a level.
-                self._attester.sign_nothing()
+        spare = self._spare(opened, fetched, claimed, issuance)
         if self._ledger is None or not issuance.rows:
-            return self.seal(opened, _each(claimed, self._attester.sign))
+            attested = _each(claimed, self._attester.sign)
+            _each(spare, self._attester.sign)
+            return self.seal(opened, attested)
         # The disk works while the signatures are made.
         written = self._ledger.write(issuance.rows)
         attested = _each(claimed, self._attester.sign)
+        _each(spare, self._attester.sign)
         instead = await self._ledger.refusal(written, issuance.rows, since)
         if instead is not None:
             attested = _without_carried(attested, translated, instead)
@@ -190,7 +182,7 @@ class AnswerPipeline:
             raise QuestionError("too few or too many questions", code="INVALID_REQUEST")
         now = self._clock().timestamp()
         check_asked_at(batch.asked_at, now)
-        if not _may_be_for(batch, caller.region, envelope.binding.purpose):
+        if not may_be_for(batch, caller.region, envelope.binding.purpose):
             raise QuestionError(
                 "the caller's region does not lie in the audience", code="AUDIENCE_NOT_ALLOWED"
             )
@@ -248,15 +240,17 @@ class AnswerPipeline:
         self, question: exchange_pb2.Question, deadline: Deadline, *, again: bool
     ) -> _Fetched | Done:
         try:
-            nonce, presentation = _read(question, again=again)
+            nonce, presentation = read_question(question, again=again)
             fetched = await self._connector.fetch(presentation, deadline)
         except Exception as error:  # noqa: BLE001 - a defect costs its own question only
+            self._nobody.read()
             return _refused(error)
         if isinstance(fetched, OutcomeReport):
+            self._nobody.read()
             return fetched
         asked = presentation.text if isinstance(presentation, QrText) else presentation
         is_import = question.use == _IMPORT
-        subject, disclosure = fetched.subject or asked, _DISCLOSURES[question.disclosure]
+        subject, disclosure = fetched.subject or asked, DISCLOSURES[question.disclosure]
         return _Fetched(nonce, subject, fetched.reports, is_import, disclosure)
 
     def _translate(self, held: _Fetched, now: datetime) -> _Translated | OutcomeReport:
@@ -264,6 +258,30 @@ class AnswerPipeline:
         if isinstance(code, OutcomeReport):
             return code
         return _Translated(held.nonce, held.subject, code, held.is_import, held.disclosure)
+
+    def _spare(
+        self,
+        opened: OpenedBatch,
+        fetched: Sequence[_Fetched | Done],
+        claimed: Sequence[Draft | Done],
+        issuance: Issuance,
+    ) -> list[Draft]:
+        """Do for nobody what was not done for whom there is nothing to attest of."""
+        spare = []
+        for question, held, draft in zip(opened.questions, fetched, claimed, strict=True):
+            if isinstance(draft, Draft):
+                continue
+            if not isinstance(held, _Fetched):
+                self._nobody.translate()
+            spare.append(
+                self._nobody.claims(
+                    None if question.use == _CARRIED else _nonce(question),
+                    issuance,
+                    is_import=question.use == _IMPORT,
+                    disclosure=DISCLOSURES.get(question.disclosure),
+                )
+            )
+        return spare
 
     def _claims(self, held: _Translated, issuance: Issuance) -> Draft | OutcomeReport:
         payload = self._attester.claims(
@@ -331,54 +349,10 @@ def _without_carried(
     ]
 
 
+def _nonce(question: exchange_pb2.Question) -> bytes:
+    """The nonce, or as many bytes where it is of another length."""
+    return question.nonce[:NONCE_BYTES].ljust(NONCE_BYTES, b"\0")
+
+
 def _refused(error: Exception) -> HutongError:
     return error if isinstance(error, QuestionError) else report_incident(error, step="answer")
-
-
-def _may_be_for(batch: exchange_pb2.QuestionBatch, region: str, purpose: str) -> bool:
-    """Return whether a caller that stands in ``region`` may ask for the audience.
-
-    The audience is a region in which the caller lies. Only what is to be converted,
-    all of it, for a holder or a platform, may be for any region: nobody verifies such
-    an attestation at a gate, so it is worth nothing to the caller, and the destination
-    takes it only with the document it is about (docs/adr/0013).
-    """
-    code = batch.audience.removeprefix(REGION_URN)
-    if len(code) != 6 or not (code.isascii() and code.isdigit()):  # noqa: PLR2004 - digits of a division
-        return False
-    if batch.audience != REGION_URN + code:
-        return False
-    try:
-        prefix = division_prefix(code)
-    except DivisionError:  # the whole country is no region
-        return False
-    if region.startswith(prefix):
-        return True
-    return purpose in CONVERSION_PURPOSES and all(
-        question.use == _IMPORT for question in batch.questions
-    )
-
-
-def _read(question: exchange_pb2.Question, *, again: bool) -> tuple[bytes | None, Presentation]:
-    """Return the nonce (None for carried use) and the presentation of one question.
-
-    Raises:
-        QuestionError: INVALID_REQUEST, or QUESTION_REPLAYED where its nonce stood in
-            the same envelope before; no message holds a value.
-    """
-    nonce, use = question.nonce, question.use
-    if again:
-        raise QuestionError("the nonce stands twice", code="QUESTION_REPLAYED")
-    if len(nonce) != NONCE_BYTES or use not in _USES or question.disclosure not in _DISCLOSURES:
-        raise QuestionError("a field of the question breaks its rule")
-    if use == _IMPORT and question.disclosure:
-        raise QuestionError("an import is answered with the whole code")
-    bound = None if use == _CARRIED else nonce
-    kind = question.WhichOneof("presentation")
-    if kind == "document":
-        document = read_document(question.document)
-        if document is not None:
-            return bound, document
-    elif kind == "qr_text" and 1 <= len(question.qr_text) <= MAX_QR_CHARACTERS:
-        return bound, QrText(question.qr_text)
-    raise QuestionError("the presentation breaks its rule")
