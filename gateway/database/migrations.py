@@ -8,6 +8,7 @@ refused: there is no way back that loses nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path  # noqa: TC003 - a dataclass tells its types at run time
 
 import sqlalchemy as sa
@@ -20,6 +21,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine  # noqa: TC002 - see above
 
 from gateway.database.engine import WRITE_OPTION
 from gateway.database.errors import SchemaAheadError, SchemaBehindError
+
+
+def _config_of(folder: Path) -> Config:
+    config = Config()
+    # alembic interpolates %; a path may hold one.
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@cache
+def _revisions(folder: Path) -> tuple[str | None, frozenset[str]]:
+    """The newest revision of the package, and all of them; each script is a module to load."""
+    scripts = ScriptDirectory.from_config(_config_of(folder))
+    return scripts.get_current_head(), frozenset(
+        script.revision for script in scripts.walk_revisions()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +58,7 @@ class Migrations:
 
     def newest_revision(self) -> str:
         """The revision this version of the software works with."""
-        head = self._scripts().get_current_head()
+        head, _ = _revisions(self.folder)
         if head is None:
             raise SchemaBehindError("the package carries no migrations; install it again")
         return head
@@ -69,17 +87,11 @@ class Migrations:
         async with engine.connect() as connection:
             await connection.run_sync(self._check)
 
-    def _config(self, connection: Connection | None = None) -> Config:
-        config = Config()
-        # alembic interpolates %; a path may hold one.
-        config.set_main_option("script_location", str(self.folder).replace("%", "%%"))
-        config.set_main_option("path_separator", "os")
+    def _config(self, connection: Connection) -> Config:
+        config = _config_of(self.folder)
         config.attributes["connection"] = connection
         config.attributes["version_table"] = self.version_table
         return config
-
-    def _scripts(self) -> ScriptDirectory:
-        return ScriptDirectory.from_config(self._config())
 
     def _current(self, connection: Connection) -> str | None:
         context = MigrationContext.configure(connection, opts={"version_table": self.version_table})
@@ -87,7 +99,7 @@ class Migrations:
         return revision
 
     def _refuse_unknown(self, current: str | None) -> None:
-        known = {script.revision for script in self._scripts().walk_revisions()}
+        _, known = _revisions(self.folder)
         if current is not None and current not in known:
             raise SchemaAheadError(
                 f"the database is at schema {current}, which this version does not know"
