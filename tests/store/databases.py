@@ -4,6 +4,8 @@
 newest schema without rows, far quicker: SQLite copies a file, PostgreSQL empties
 the tables of one database that the whole test process shares.
 
+What SQLAlchemy has compiled for one test serves all others of the process.
+
 The PostgreSQL server is ``HUTONG_TEST_POSTGRES`` or the local default. Where it
 is missing, its half is skipped visibly, and fails under ``CI=true``.
 """
@@ -23,12 +25,14 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from gateway.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 SERVER = os.environ.get("HUTONG_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 
@@ -47,6 +51,22 @@ BACKENDS = [
     pytest.param("sqlite", id="sqlite"),
     pytest.param("postgres", id="postgres", marks=pytest.mark.postgres),
 ]
+
+_COMPILED: dict[Any, Any] = {}
+_DIALECTS: dict[tuple[str, str], sa.Dialect] = {}
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def _compile_once(connection: sa.Connection) -> None:
+    """Let no test compile a statement that another has compiled.
+
+    A process of ours has one engine for as long as it lives, and its statements are
+    compiled once. Each test opens an engine of its own, and would compile them all again:
+    more than a third of the time of the issuer's tests.
+    """
+    own = connection.dialect
+    connection.dialect = _DIALECTS.setdefault((own.name, own.driver), own)
+    connection.execution_options(compiled_cache=_COMPILED)
 
 
 def _execute(statement: str, dsn: str = SERVER) -> None:
