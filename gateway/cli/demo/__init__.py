@@ -17,22 +17,16 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
-import structlog
 import typer
 
-from gateway.cli.demo.cast import Cast
-from gateway.cli.demo.federation import Federation
-from gateway.cli.demo.next_commands import next_commands, print_next_commands
-from gateway.cli.demo.province import Province
-from gateway.cli.demo.script import ACTS, CHAPTERS
-from gateway.cli.demo.stage import act_block, act_json, chapter_rule, summary
 from gateway.cli.terminal import Exit, console, fail, print_json, stderr
 from gateway.errors import HutongError, InternalError
-from gateway.wire.logging import configure_logging
 from gateway.wire.loop import run, stop_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from gateway.cli.demo.cast import Cast
 
 app = typer.Typer(rich_markup_mode="rich")
 
@@ -59,6 +53,11 @@ def demo(
       hutong demo --once --json
     """
     with _stage(folder), (folder / "checkpoints.log").open("a", encoding="utf-8") as log:
+        # The whole product, not needed to say what the demo is or which folder it takes.
+        import structlog
+
+        from gateway.wire.logging import configure_logging
+
         configure_logging()
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=log))
         try:
@@ -116,6 +115,13 @@ async def _play(folder: Path, *, once: bool, as_json: bool) -> int:
 
 
 async def _perform(folder: Path, *, once: bool, as_json: bool, stopping: asyncio.Event) -> int:
+    from gateway.cli.demo.cast import Cast
+    from gateway.cli.demo.federation import Federation
+    from gateway.cli.demo.next_commands import next_commands, print_next_commands
+    from gateway.cli.demo.province import Province
+    from gateway.cli.demo.script import ACTS
+    from gateway.cli.demo.stage import summary
+
     started = time.perf_counter()
     with stderr.status("setting up") if stderr.is_terminal else contextlib.nullcontext() as status:
 
@@ -147,6 +153,9 @@ async def _perform(folder: Path, *, once: bool, as_json: bool, stopping: asyncio
 
 
 async def _acts(cast: Cast, *, as_json: bool) -> int:
+    from gateway.cli.demo.script import CHAPTERS
+    from gateway.cli.demo.stage import act_block, act_json, chapter_rule
+
     failed = 0
     number = 0
     for chapter in CHAPTERS:
