@@ -38,8 +38,10 @@ demo: $(STAMP) ## Run a federation here and show all four ways of recognition, a
 demo-once: $(STAMP) ## Play the same acts once and check what comes of each
 	@hutong demo --once
 
-# Whole files to one worker, so that what a file shares is made once; the heavy ones first.
-TESTS = pytest -n $(NPROC) --dist loadfile --no-loadscope-reorder
+# One worker more than cores: a quarter of the time tests wait for a platform that is slow
+# on purpose, a heartbeat, a disk. Whole files to one worker, so that what a file shares is
+# made once; tests/conftest.py puts the longest first.
+TESTS = pytest -n $(shell expr $(NPROC) + 1) --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP) ## Run the tests
 	$(TESTS) -m "not long"

@@ -8,12 +8,33 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import settings
 
 _LONGEST_ID = 40
+
+_TESTS = Path(__file__).parent
+_LONGEST_FILES = (
+    "cli/test_demo.py",
+    "doors/test_blindness.py",
+    "adapters/platforms/test_every_city.py",
+    "conformance/test_shipped_adapters.py",
+    "issuer/core/test_properties.py",
+    "conformance/test_selftest.py",
+    "docs/test_guides.py",
+    "hub/test_kill.py",
+    "paths/test_bridge_outside.py",
+    "issuer/service/test_kill.py",
+    "faults/test_killed_hub.py",
+    "cli/test_checkpoint.py",
+    "paths/test_bridge.py",
+    "issuer/core/test_assess.py",
+    "hub/federation/test_three_hubs.py",
+)
+"""More than ten seconds each, by ``--durations``, in either run."""
 
 # An example on a busy machine may take ten times as long; that says nothing about it.
 settings.register_profile("hutong", settings.default, deadline=None)
@@ -38,13 +59,13 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files marked ``heavy`` first, otherwise in the order they stand in.
+    """Put the files that take longest first, otherwise keep the order.
 
     A parallel run hands out whole files: one that takes a minute and comes last would
     keep one core busy while the others have nothing left.
     """
-    heavy = {item.path for item in items if item.get_closest_marker("heavy")}
-    items.sort(key=lambda item: item.path not in heavy)
+    places = {_TESTS / name: place for place, name in enumerate(_LONGEST_FILES)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(autouse=True)

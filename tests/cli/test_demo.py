@@ -26,7 +26,7 @@ from gateway.cli.demo.stage import act_block, act_json, chapter_rule, summary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(400), pytest.mark.heavy]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 
 _COMMAND = [sys.executable, "-m", "gateway.cli", "demo"]
 _HUBS = ("hub", "zhejiang/hub")

@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.heavy,
     # One federation for all of them, and room for a machine that is busy.
     pytest.mark.timeout(300),
 ]
