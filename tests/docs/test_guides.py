@@ -23,7 +23,11 @@ PAGES = sorted(
         ROOT / "docs" / "index.md",
     ]
 )
-WALKS = sorted(path for path in PAGES if "<!-- test: run" in path.read_text("utf-8"))
+LIVE = sorted(path for path in PAGES if "<!-- test: live" in path.read_text("utf-8"))
+"""Typed where a hub runs: :mod:`tests.docs.test_live_guides`."""
+WALKS = sorted(
+    path for path in PAGES if "<!-- test: run" in path.read_text("utf-8") and path not in LIVE
+)
 
 
 def read(page: Path) -> list[Block]:

@@ -9,14 +9,24 @@ A fenced block counts when a comment stands right before it::
     <!-- test: run 1 -->                      likewise; it must leave with this code
     <!-- test: output -->                     what the last run printed: these lines stand
                                               together; a line of `…` skips any number
+    <!-- test: output like -->                likewise, whatever moments, ids and numbers
 
-Blocks without a comment need a server and are read by ``commands`` only.
+A page that begins with ``<!-- test: live PLACE -->`` is typed where a hub runs
+(:mod:`tests.docs.live`), and may say more::
+
+    <!-- test: keep -->                       what every later run of the page begins with
+    <!-- test: run in FOLDER -->              run it there
+    <!-- test: run until -->                  again and again, until it prints the output
+    <!-- test: quietly COMMAND -->            alone on its line: what happens elsewhere
+                                              meanwhile; the reader does not see it
+
+Blocks without a comment need what nobody has and are read by ``commands`` only.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +37,16 @@ _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
+_ALONE = re.compile(r"^<!-- test: (?P<word>live|quietly) (?P<rest>.*?) -->$", re.MULTILINE)
 _SKIP = "…"
+# What differs each time: moments, ids of keys and of distrusts, and numbers.
+_VARYING = (
+    (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d|Z)?", "MOMENT"),
+    (r"(?<![\w-])(?=[\w-]*[A-Z0-9])[\w-]{43}(?![\w-])", "ID"),
+    (r"(?<![\w:.-])(?=[a-z-]*[A-Z0-9_])[\w-]{12,16}(?![\w.-])", "ID"),
+    (r"\d+(\.\d+)?", "N"),
+    (r"\bN (s|min|h|d)\b", "AGE"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +67,26 @@ class Block:
     language: str
     text: str
 
+    def with_text(self, text: str) -> Block:
+        """The same block with another text."""
+        return replace(self, text=text)
+
 
 def blocks(markdown: str) -> list[Block]:
-    return [
-        Block(
-            markdown.count("\n", 0, found.start("language")) + 1,
-            found["word"] or "",
-            (found["rest"] or "").strip(),
-            found["language"],
-            found["text"],
+    found = {
+        one.start("language"): Block(
+            markdown.count("\n", 0, one.start("language")) + 1,
+            one["word"] or "",
+            (one["rest"] or "").strip(),
+            one["language"],
+            one["text"],
         )
-        for found in _BLOCK.finditer(markdown)
-    ]
+        for one in _BLOCK.finditer(markdown)
+    }
+    for one in _ALONE.finditer(markdown):
+        line = markdown.count("\n", 0, one.start()) + 1
+        found[one.start()] = Block(line, one["word"], one["rest"], "", one["rest"] + "\n")
+    return [found[place] for place in sorted(found)]
 
 
 def write(folder: Path, block: Block) -> None:
@@ -77,8 +104,17 @@ def write(folder: Path, block: Block) -> None:
     path.write_text("".join(lines), "utf-8")
 
 
-def missing(expected: str, printed: str) -> str | None:
+def alike(text: str) -> str:
+    """A text without what differs each time it is printed."""
+    for form, word in _VARYING:
+        text = re.sub(form, word, text, flags=re.ASCII)
+    return text
+
+
+def missing(expected: str, printed: str, *, is_like: bool = False) -> str | None:
     """The first passage of an output block that was not printed; None: all were."""
+    if is_like:
+        expected, printed = alike(expected), alike(printed)
     passages = re.split(rf"^{_SKIP}$", expected, flags=re.MULTILINE)
     said = _lines(printed)
     begin = 0
