@@ -107,7 +107,9 @@ def _attested_case(
         claims = attestation.claims
         report, withheld, expires, issued = claims.code, _NOTHING, claims.exp, claims.iat
     second = to_seconds(now)
-    issued_age = age_of(issued, now, second)
+    issued_age = second - issued
+    if issued_age < 0:
+        issued_age = _cut_off(issued_age, now)
     addressed = (attestation.audience, region)
     if addressed not in _ADDRESSED and not _is_for(addressed):
         return _refusal_case("AUDIENCE_MISMATCH", report.issued_by, issued_age)
@@ -139,12 +141,12 @@ def _attested_case(
         issued_age,
         differs or "also" in unknown,
         has_expired,
-        age_of(report.assessed_at, now, second),
-        age_of(report.source_at, now, second),
+        _age_of(report.assessed_at, now, second),
+        _age_of(report.source_at, now, second),
     )
 
 
-def age_of(moment: int | UnsetType, now: datetime, second: int) -> int | None:
+def _age_of(moment: int | UnsetType, now: datetime, second: int) -> int | None:
     """Seconds since a second, the fraction cut off; None: the second is not known.
 
     Args:
@@ -155,7 +157,12 @@ def age_of(moment: int | UnsetType, now: datetime, second: int) -> int | None:
     if moment is UNSET:
         return None
     age = second - moment
-    return age + 1 if age < 0 and now.microsecond else age
+    return age if age >= 0 else _cut_off(age, now)
+
+
+def _cut_off(age: int, now: datetime) -> int:
+    """An age below zero, its fraction cut off as above zero: towards it."""
+    return age + 1 if now.microsecond else age
 
 
 def _outcome_case(outcome: Outcome, origin: str | None, issued_age: int | None = None) -> Case:

@@ -75,7 +75,8 @@ def decide(
     """Apply a policy.
 
     Args:
-        policy: of the destination region.
+        policy: of the destination region, with the one that follows it where one is
+            announced; the one that counts at ``now`` is applied.
         evidence: what the checkpoint holds in hand.
         now: aware.
         ages: as the checkpoint knows them. Without a status age, that of an
@@ -87,6 +88,7 @@ def decide(
     """
     if now.tzinfo is None:
         raise InternalError("a decision needs a moment with a zone")
+    policy = policy.at(now)
     case = case_of(evidence, policy.region, now)
     if itinerary is not None:
         case.itinerary = _current(itinerary, now)

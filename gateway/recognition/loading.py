@@ -7,6 +7,7 @@ A document looks like this (see also the policies shipped in ``policies/``)::
     name: {zh: 互认政策, en: Recognition policy}
     valid_from: 2020-04-08          # date or time with offset
     valid_until: 2020-05-08         # exclusive; leave out: until replaced
+    # next: {id: …, valid_from: …}  # the whole policy that follows, announced before it begins
     ages: {trust_hours: 24, policy_hours: 72, source_hours: 36}   # each 1 to 744
     freshness:                      # may be left out, as any part of it; increasing hours
       trust: {warn_hours: 6, refer_hours: 24, refuse_hours: 168}    # also policy, status
@@ -63,7 +64,14 @@ from gateway.recognition.freshness import (
     Steps,
 )
 from gateway.recognition.itinerary_match import ItineraryMatch
-from gateway.recognition.policy import MAX_AGE_HOURS, MAX_RULES, POLICY_ID, AgeLimits, Policy
+from gateway.recognition.policy import (
+    MAX_AGE_HOURS,
+    MAX_RULES,
+    POLICY_ID,
+    AgeLimits,
+    Policy,
+    following_faults,
+)
 from gateway.recognition.reachability import unreachable_rules
 from gateway.recognition.reasons import MAX_WORDS, REFUSAL_CODES, Reason, ReasonError, Words
 from gateway.recognition.rules import (
@@ -107,7 +115,7 @@ def load_policy(data: bytes | Mapping[str, Any]) -> Policy:
     else:
         document = YamlDocument(dict(data))
     problems: list[Problem] = []
-    policy = _read(document, problems)
+    policy = _read(Cursor(document, (), problems), problems)
     if policy is None or problems:
         raise PolicyError(sorted(problems, key=lambda problem: problem.line))
     return policy
@@ -140,8 +148,7 @@ def shipped_policy(region: str) -> Policy:
     return load_policy(folder.joinpath(f"{region}.yaml").read_bytes())
 
 
-def _read(document: YamlDocument, problems: list[Problem]) -> Policy | None:
-    top = Cursor(document, (), problems)
+def _read(top: Cursor, problems: list[Problem], *, is_next: bool = False) -> Policy | None:
     policy_id = top.text("id", pattern=POLICY_ID.pattern, what="an id such as 440100@2020-04")
     region = top.text("region", pattern=r"[0-9]{6}", what="a division of six digits")
     if region is not None:
@@ -157,12 +164,31 @@ def _read(document: YamlDocument, problems: list[Problem]) -> Policy | None:
     freshness = _freshness(top, ages)
     replay = _replay(top.member("replay"))
     rules = _rules(top, problems)
+    # One step ahead: what follows the next one is not announced yet.
+    cursor = None if is_next else top.member("next")
+    following = None if cursor is None else _read(cursor, problems, is_next=True)
     top.done()
+    if following is not None and cursor is not None and valid_from is not None:
+        for path, message, fix in following_faults(
+            following, policy_id, region, valid_from, valid_until
+        ):
+            cursor.note(message, fix, path)
     if problems or policy_id is None or region is None or name is None:
         return None
-    if valid_from is None or ages is None:
+    if valid_from is None or ages is None or (problems and following is not None):
         return None
-    return Policy(policy_id, region, name, valid_from, valid_until, ages, rules, freshness, replay)
+    return Policy(
+        policy_id,
+        region,
+        name,
+        valid_from,
+        valid_until,
+        ages,
+        rules,
+        freshness,
+        replay,
+        following,
+    )
 
 
 def _ages(top: Cursor) -> AgeLimits | None:

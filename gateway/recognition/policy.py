@@ -22,7 +22,7 @@ from gateway.recognition.freshness import MAX_REPLAY_MINUTES, quiet_ages
 from gateway.recognition.rules import PolicyError, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from gateway.recognition.conditions import Conditions
@@ -74,6 +74,8 @@ class Policy:
         rules: in order; the first that matches decides.
         freshness: steps by age; None: the limits of ``ages`` alone.
         replay: what follows from a repeat elsewhere; None: nothing, and none is asked for.
+        following: the policy that takes its place, announced before it begins; None: none
+            is announced.
     """
 
     id: str
@@ -85,6 +87,7 @@ class Policy:
     rules: tuple[Rule, ...]
     freshness: Freshness | None = None
     replay: Replay | None = None
+    following: Policy | None = None
     _by_subject: Mapping[Level | Outcome | None, tuple[tuple[Rule, Conditions], ...]] = field(
         init=False, repr=False, compare=False
     )
@@ -143,8 +146,20 @@ class Policy:
                     f"write 1 to {MAX_REPLAY_MINUTES}",
                 )
             )
+        if self.following is not None:
+            problems += [
+                Problem(0, f"next.{path}", message, fix)
+                for path, message, fix in following_faults(
+                    self.following, self.id, self.region, self.valid_from, self.valid_until
+                )
+            ]
         if problems:
             raise PolicyError(problems)
+
+    def at(self, moment: datetime) -> Policy:
+        """The version that counts at a moment: this one, or the one that has followed it."""
+        after = self.following
+        return self if after is None or moment < after.valid_from else after
 
     def rules_about(self, subject: Level | Outcome | None) -> tuple[tuple[Rule, Conditions], ...]:
         """The rules that may be about a level, an outcome, or a refusal (None).
@@ -160,7 +175,7 @@ class Policy:
 
     def in_force(self, moment: datetime) -> bool:
         """Whether the policy is in force at a moment."""
-        until = self.valid_until
+        until = self.valid_until if self.following is None else self.following.valid_from
         return self.valid_from <= moment and (until is None or moment < until)
 
     def to_document(self) -> dict[str, Any]:
@@ -183,7 +198,33 @@ class Policy:
         if self.replay is not None:
             document["replay"] = self.replay.to_document()
         document["rules"] = [rule.to_document() for rule in self.rules]
+        if self.following is not None:
+            document["next"] = self.following.to_document()
         return document
+
+
+def following_faults(
+    following: Policy,
+    policy_id: str | None,
+    region: str | None,
+    valid_from: datetime,
+    valid_until: datetime | None,
+) -> Iterator[tuple[str, str, str]]:
+    """What keeps a policy from following another: path, message and fix of each fault."""
+    if following.region != region:
+        yield "region", "is another region", "write the region of the policy that it follows"
+    if following.id == policy_id:
+        yield "id", "is the id of the policy that it follows", "give each version its own"
+    if following.valid_from <= valid_from:
+        yield "valid_from", "does not begin after the policy that it follows", "write a later day"
+    if valid_until is not None:
+        yield (
+            "valid_from",
+            "ends the policy that it follows, which names an end of its own",
+            "leave valid_until out there",
+        )
+    if following.following is not None:
+        yield "next", "is a second step ahead", "announce it when the first has begun"
 
 
 def _moment_text(moment: datetime) -> str:
