@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.hub.readers import Reader, Readers
     from gateway.hub.registry import Registry
     from gateway.store import EnrolmentRow, Store
-    from gateway.trust import MemberKey, Published
+    from gateway.trust import MemberKey, Published, Silence
     from gateway.trust.findings import Finding
 
 MAX_READERS_SHOWN: Final = 100
@@ -105,10 +105,11 @@ class Standings:
         rows = await self._store.published(urn)
         newest = {(row.kind, row.name): row.token for row in rows}
         findings = await asyncio.to_thread(self._lint_published, member, tuple(newest.items()), now)
+        silence = self._feed.bundle.silence(urn)
         return Standing(
             member=member,
             keys=(*member.body.keys, *prepared_keys(member, waiting, now)),
-            findings=findings,
+            findings=findings if silence is None else (*findings, _not_heard(silence)),
             readers=self._readers.standing(within=KEEP)[:MAX_READERS_SHOWN],
         )
 
@@ -117,7 +118,10 @@ class Standings:
         return Standing(
             member=None,
             keys=keys,
-            findings=lint_keys(keys, now=now),
+            findings=(
+                *lint_keys(keys, now=now),
+                *(_not_heard(silence) for silence in self._feed.bundle.silences()),
+            ),
             readers=self._readers.standing(within=KEEP)[:MAX_READERS_SHOWN],
         )
 
@@ -182,6 +186,15 @@ class Standings:
             if scheme is not None:
                 schemes.append(scheme)
         return schemes
+
+
+def _not_heard(silence: Silence) -> Finding:
+    return finding(
+        FindingName.REGION_NOT_HEARD,
+        silence.urn,
+        f"what it revokes has not arrived since {silence.since:%Y-%m-%d %H:%M:%S} UTC, and every "
+        "gate is told so; look at its adapter and at the line to it",
+    )
 
 
 def prepared_keys(

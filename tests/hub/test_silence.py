@@ -10,12 +10,15 @@ import pytest
 import pytest_asyncio
 from hutong.v1 import adapter_service_pb2 as pb
 
+from gateway.hub.readers import Readers
 from gateway.hub.sightings import Sightings
 from gateway.hub.silence import SILENT_SECONDS, Hearing
+from gateway.hub.standing import Standings
 from gateway.hub.status_metrics import StatusCollector
 from gateway.hub.status_publisher import _Word
 from gateway.trust import FeedKind, MemberState, authority_change
-from tests.hub.hub_world import GUANGZHOU, HANGZHOU, START, region
+from gateway.trust.findings import FindingName
+from tests.hub.hub_world import GUANGZHOU, HANGZHOU, HUB, START, region
 from tests.hub.intake_world import (
     World,
     base_list,
@@ -93,6 +96,12 @@ async def test_who_is_not_heard_for_a_minute_is_told_with_the_last_instant(world
     silence = world.silence()
     assert silence is not None
     assert silence.since == START + timedelta(seconds=20)
+    # To whoever asks how the region stands, or the hub.
+    registry = world.registry
+    standings = Standings(registry.registry, registry.feed, registry.store, Readers(registry.clock))
+    standing = await standings.standing(HUB)
+    assert FindingName.REGION_NOT_HEARD in {item.name for item in standing.findings}
+    assert {item.subject for item in standing.findings} >= {HANGZHOU}
     # Told once, however long it lasts.
     world.pass_by(3600)
     assert not world.publisher._waiting
