@@ -9,7 +9,7 @@ what the own feed says has ended is ended there afterwards.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.hub.errors import HubSetupError
@@ -82,7 +82,12 @@ class AtSuperior:
     def _missing(self, keys: Sequence[MemberKey], known: dict[str, KeyView]) -> KeyChange | None:
         now = self.clock()
         live = (KeyState.PUBLISHED, KeyState.ACTIVE)
-        add = tuple(k for k in keys if k.key_id not in known and k.state(now) in live)
+        add = tuple(
+            # When it was published, the hub above says of its own feed.
+            replace(key, published_at=None, reason=None)
+            for key in keys
+            if key.key_id not in known and key.state(now) in live
+        )
         revoke, retire = [], []
         for key in keys:
             view = known.get(key.key_id)

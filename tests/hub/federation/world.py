@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from gateway.codes.schemes import Scheme
     from gateway.edge import CheckpointSettings
     from gateway.hub.settings import HubSettings
-    from gateway.trust import TrustAnchor
 
 NATION = "urn:hutong:hub:000000"
 ZHEJIANG = "urn:hutong:hub:330000"
@@ -258,19 +257,20 @@ async def join(stack: AsyncExitStack, below: Place, above: Place, prefix: str) -
 
 
 @asynccontextmanager
-async def country(folder: Path) -> AsyncIterator[Country]:
+async def country(folder: Path, *, more: str = "") -> AsyncIterator[Country]:
     async with AsyncExitStack() as stack:
-        nation = await start_hub(stack, folder / "nation", NATION)
-        zhejiang = await start_hub(stack, folder / "zhejiang", ZHEJIANG)
-        guangdong = await start_hub(stack, folder / "guangdong", GUANGDONG)
+        nation = await start_hub(stack, folder / "nation", NATION, more=more)
+        zhejiang = await start_hub(stack, folder / "zhejiang", ZHEJIANG, more=more)
+        guangdong = await start_hub(stack, folder / "guangdong", GUANGDONG, more=more)
         platform = await serve_platform(
             HangzhouPlatform(population=hangzhou_population(size=50)), admin_token="synthetic"
         )
         stack.push_async_callback(platform.stop)
         scheme = load_city(SCHEMES / "hangzhou")
         keys = generate_keys()
-        anchor = parse_anchor((zhejiang.directory / "anchor.json").read_bytes())
-        adapter = _adapter(folder, scheme, keys, platform.base_url, anchor)
+        adapter = _adapter(
+            folder, scheme, keys, platform.base_url, zhejiang.directory / "anchor.json"
+        )
         port = await adapter.start()
         stack.push_async_callback(adapter.stop)
         adapter_line = await start_line(stack, port)
@@ -297,7 +297,7 @@ async def country(folder: Path) -> AsyncIterator[Country]:
 
 
 def _adapter(
-    folder: Path, scheme: Scheme, keys: AdapterKeys, url: str, anchor: TrustAnchor
+    folder: Path, scheme: Scheme, keys: AdapterKeys, url: str, anchor: Path
 ) -> AdapterServer:
     """Hangzhou's, which follows its platform's changes and revokes what it issued."""
     now = datetime.now(UTC)
@@ -321,7 +321,8 @@ def _adapter(
             scheme=scheme,
             connector=platform_connector(scheme, platform),
             keys=keys,
-            anchor=anchor,
+            anchor=parse_anchor(anchor.read_bytes()),
+            anchor_file=anchor,
             server=ServerSettings(
                 tls_certificate=folder / "adapter.pem", tls_key=folder / "adapter-key.pem"
             ),
