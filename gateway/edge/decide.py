@@ -303,6 +303,7 @@ class Pipeline:
     def _sighting(self, held: Held, result: Result) -> Sighting | None:
         """What of a showing is reported, where the policy minds repeats."""
         policy = self._view().policy
+        policy = None if policy is None else policy.at(result.decided_at)
         if (
             self._showings is None
             or policy is None

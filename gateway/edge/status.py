@@ -175,7 +175,8 @@ def status_of(
         hubs: likewise.
     """
     age = knowledge.age_seconds(now)
-    policy = None if view is None else view.policy
+    announced = None if view is None else view.policy
+    policy = None if announced is None else announced.at(now)
     limit = trust_limit_seconds(settings.max_trust_age_seconds, policy)
     return Status(
         urn=settings.urn,

@@ -394,6 +394,11 @@ def _policy(
     valid_from = getattr(policy, "valid_from", None)
     valid_until = getattr(policy, "valid_until", None)
     if valid_from is not None and valid_from > now:
-        yield finding(_N.POLICY_FUTURE, subject, "the policy is not valid yet; nobody follows it")
+        yield finding(
+            _N.POLICY_FUTURE,
+            subject,
+            "the policy is not valid yet and nobody follows it; announce it as `next` of the one "
+            "in force",
+        )
     if valid_until is not None and valid_until <= now:
         yield finding(_N.POLICY_ENDED, subject, "the policy is no longer valid; nobody follows it")
