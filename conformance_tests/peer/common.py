@@ -69,16 +69,24 @@ class RefusedError(Exception):
         reason: name of an ``ErrorReason`` without prefix.
         field: offending field for BadRequest; empty for none.
         said: what the message says.
+        retry_seconds: when a retry may help; zero: it does not say.
     """
 
     def __init__(
-        self, code: grpc.StatusCode, reason: str, *, field: str = "", said: str = ""
+        self,
+        code: grpc.StatusCode,
+        reason: str,
+        *,
+        field: str = "",
+        said: str = "",
+        retry_seconds: int = 0,
     ) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
         self.field = field
         self.said = said or reason
+        self.retry_seconds = retry_seconds
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: RefusedError) -> NoReturn:
@@ -90,7 +98,12 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: RefusedError
             field=error.field, description="breaks its rule"
         )
         details.append(any_pb2.Any())
-        details[1].Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+        details[-1].Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    if error.retry_seconds:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromSeconds(error.retry_seconds)
+        details.append(any_pb2.Any())
+        details[-1].Pack(retry)
     number = rpc_code_pb2.Code.Value(error.code.name)
     status = status_pb2.Status(code=number, message=error.said, details=details)
     await context.abort_with_status(rpc_status.to_status(status))

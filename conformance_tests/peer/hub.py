@@ -49,6 +49,7 @@ _BARRED = {"division": "650000", "kind": "policy"}
 """A region that this hub lets publish no policies."""
 _SECONDS = 10.0
 _REPORTS = 4096
+_IN_FLIGHT = 128
 _MAX_ENVELOPE_BYTES = 65_536  # SealedQuestion.envelope
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -89,7 +90,7 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
         self.book.barred[f"urn:hutong:region:{_BARRED['division']}"] = _BARRED["kind"]
         self.links = ReferenceLinks(self.book)
         self.feed.lists = self.links.lists
-        self.registry = ReferenceRegistry(self.book)
+        self.registry = ReferenceRegistry(self.book, self.links)
         self.sightings = ReferenceSightings(self.book)
         self._there("checkpoint", CALLER, self.client_key)
         for name in ("first", "second"):
@@ -139,6 +140,7 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
                 "prefix": _PREFIX,
                 "barred": _BARRED,
                 "reports_per_minute": _REPORTS,
+                "in_flight": _IN_FLIGHT,
             },
             "capabilities": ["origin", "also", "disposable", "disposable.barred"],
         }
@@ -232,8 +234,8 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
         if not (question.region.isdigit() and len(question.region) == 6):  # noqa: PLR2004 - digits of a division
             said = f"region {question.region} is wrong" if self.fault == "value-repeated" else ""
             raise RefusedError(invalid, "INVALID_REQUEST", field="question.region", said=said)
-        limit = 1 << 30 if self.fault == "unlimited-envelope" else _MAX_ENVELOPE_BYTES
-        if len(question.envelope) > limit:
+        large = len(question.envelope) > _MAX_ENVELOPE_BYTES
+        if large and self.fault != "unlimited-envelope":
             raise RefusedError(invalid, "INVALID_REQUEST", field="question.envelope")
         behind = self.links.behind(question.region)
         if behind is not None:
@@ -253,6 +255,9 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
             caller = self.authorise(context)
             if context.time_remaining() is None and self.fault != "deadline-not-needed":
                 raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "DEADLINE_MISSING")
+            if caller.kind == "hub":
+                grant = metadata(context, "hutong-grant")
+                caller = self.registry.below.introduced(caller, grant)
             seconds = context.time_remaining() or _SECONDS
             envelope = await self.forward(request.question, caller, seconds)
         except RefusedError as error:

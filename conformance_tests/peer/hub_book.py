@@ -35,6 +35,8 @@ PURPOSES = {
     "region": ["HOLDER", "PLATFORM"],
     "checkpoint": ["CHECKPOINT", "HOLDER", "TRANSPORT", "VENUE", "WORKPLACE"],
 }
+ALL_KINDS = ("attestation", "scheme", "policy", "status")
+_LIFE_SECONDS = 86_400
 IN_FEED = {"region", "hub"}
 _WARN_SECONDS = 30 * 86_400
 _HISTORY = ("published_at", "tainted_from", "revoked_at", "reason")
@@ -66,6 +68,10 @@ class PeerMember:
         change_id: what names it.
         changed_at: ``iat`` of the newest change that was taken.
         warned: whether a notice of a key that ends soon stands in the feed.
+        purposes: of a caller that a hub below introduced; empty: as its kind says.
+        via: hubs that its question has passed.
+        until: end of the grant that introduced it; zero: none did.
+        path_length: of a hub, how many may stand below it.
     """
 
     urn: str
@@ -83,6 +89,10 @@ class PeerMember:
     change_id: str = ""
     changed_at: int = 0
     warned: bool = False
+    purposes: list[str] = field(default_factory=list)
+    via: list[str] = field(default_factory=list)
+    until: int = 0
+    path_length: int = 0
 
     def key(self, kid: str) -> dict[str, Any] | None:
         """A key by its id."""
@@ -108,6 +118,11 @@ class PeerMember:
             key_ids=[key["jwk"]["kid"] for key in self.keys],
             approved_by=self.approvals,
             approvals_needed=2,
+            allowance=pb.Allowance(
+                kinds=ALL_KINDS, max_attestation_seconds=_LIFE_SECONDS, path_length=self.path_length
+            )
+            if self.kind in IN_FEED
+            else None,
         )
 
 
@@ -219,11 +234,12 @@ class Book:
         body |= {
             "keys": [dict(key) for key in member.keys],
             "state": member.state,
-            "max_attestation_seconds": 86_400,
+            "max_attestation_seconds": _LIFE_SECONDS,
         }
         if member.urn in self.barred:
-            everything = {"attestation", "scheme", "policy", "status"}
-            body["kinds"] = sorted(everything - {self.barred[member.urn]})
+            body["kinds"] = sorted({*ALL_KINDS} - {self.barred[member.urn]})
+        if member.path_length:
+            body["path_length"] = member.path_length
         return self.write("authority", member.urn, body)
 
     def warn(self, member: PeerMember) -> None:

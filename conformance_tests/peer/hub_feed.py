@@ -90,6 +90,8 @@ class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
         self, request: feed_service_pb2.WatchRequest, context: _Context
     ) -> AsyncIterator[feed_service_pb2.WatchResponse]:
         """Send entries after a number, then heads."""
+        if request.hub and (not self._own(request.hub) or self.fault == "own-name-unknown"):
+            await abort(context, RefusedError(grpc.StatusCode.NOT_FOUND, "HUB_UNKNOWN"))
         links = self.chain.links
         if request.after_sequence > len(links) and self.fault != "ahead-accepted":
             await abort(context, RefusedError(grpc.StatusCode.OUT_OF_RANGE, "SEQUENCE_AHEAD"))

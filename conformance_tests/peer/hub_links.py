@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 _CONVERTING = {"HOLDER", "PLATFORM"}
 _AGAIN_SECONDS = 0.2
+_COUNT_SECONDS = 5.0
+_FEWEST = 10  # HT-FED-19
 
 
 @dataclass(slots=True)
@@ -71,6 +73,8 @@ class ReferenceLinks:
         shortest = len(found) > 1 and self.book.fault == "shortest-prefix-first"
         order = sorted(found, key=lambda each: each[0], reverse=not shortest)
         if order[0][1].state != "active":
+            if len(order) > 1 and self.book.fault == "suspended-falls-through":
+                return order[1][1]
             raise RefusedError(_UNAVAILABLE, "REGION_SUSPENDED")
         return order[0][1]
 
@@ -83,11 +87,16 @@ class ReferenceLinks:
             "sub": caller.urn,
             "region": caller.body.get("region", ""),
             "scope": "exchange.query",
-            "purposes": PURPOSES.get(caller.kind, []),
+            "purposes": caller.purposes or PURPOSES.get(caller.kind, []),
             "iat": now,
             "exp": now + 600,
             "jti": crypto.random_text(),
         }
+        if caller.until and self.book.fault != "grant-outlives-grant":
+            claims["exp"] = caller.until
+        if caller.via or authority.startswith("urn:hutong:hub:"):
+            unsaid = self.book.fault == "via-unsaid"
+            claims["via"] = [*caller.via, *([] if unsaid else [self.book.hub])]
         return crypto.sign(claims, self.book.token_key, "hutong-grant+jwt")
 
     async def ask(
@@ -112,10 +121,26 @@ class ReferenceLinks:
         try:
             response = await stub.Query(request, metadata=self._told(member, caller), timeout=left)
         except grpc.aio.AioRpcError as error:
-            internal = self.book.fault == "lost-adapter-internal"
-            code = grpc.StatusCode.INTERNAL if internal else _UNAVAILABLE
-            raise RefusedError(code, "INTERNAL" if internal else "ADAPTER_UNREACHABLE") from error
+            reason = "ADAPTER_UNREACHABLE"
+            if member.kind == "hub":
+                reason = reason if self.book.fault == "hub-called-adapter" else "HUB_UNREACHABLE"
+            elif self.book.fault == "lost-adapter-internal":
+                reason = "INTERNAL"
+            unsaid = member.kind == "hub" and self.book.fault == "hub-retry-unsaid"
+            wait = 0 if unsaid else 1
+            raise RefusedError(_UNAVAILABLE, reason, retry_seconds=wait) from error
         return bytes(response.envelope)
+
+    async def count(self, member: PeerMember, rule: Any) -> int | None:
+        """Ask an adapter how much a rule touches; None: it cannot be asked."""
+        stub = pb_grpc.AdapterServiceStub(self._line(member))
+        try:
+            said = await stub.CountLive(pb.CountLiveRequest(rule=rule), timeout=_COUNT_SECONDS)
+        except grpc.aio.AioRpcError:
+            return None
+        told = int(said.attestations)
+        small = told < _FEWEST and self.book.fault != "small-count-told"
+        return _FEWEST if small else told
 
     async def convert(
         self, member: PeerMember, sealed: exchange_pb2.SealedQuestion, caller: PeerMember

@@ -11,6 +11,7 @@ from hutong.v1 import registry_service_pb2 as pb
 
 from conformance_tests import crypto
 from conformance_tests.peer.common import RefusedError, abort
+from conformance_tests.peer.hub_below import ReferenceBelow
 from conformance_tests.peer.hub_book import (
     EXISTS,
     INVALID,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from conformance_tests.peer.hub_book import Book
+    from conformance_tests.peer.hub_links import ReferenceLinks
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _Answer = TypeVar("_Answer")
@@ -41,10 +43,12 @@ _NEEDED = {"scheme": {"versions", "vectors"}, "policy": {"rules", "ages"}}
 class ReferenceRegistry(UnservedRegistry):
     """Decides as the specification asks, but for the one fault of its book."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, links: ReferenceLinks) -> None:
         self._book = book
+        self._links = links
         self._keys = ReferenceKeys(book, self.challenge)
         self._decisions = ReferenceDecisions(book)
+        self.below = ReferenceBelow(book)
 
     # -- enrolment ----------------------------------------------------------------
 
@@ -55,6 +59,7 @@ class ReferenceRegistry(UnservedRegistry):
         for key in body["keys"]:
             check_new_key(book.fault, key)
         member.keys = [dict(key) for key in body["keys"]]
+        self._check_division(member)
         ids = [key["jwk"]["kid"] for key in member.keys]
         if len(set(ids)) != len(ids) and book.fault != "key-of-two-uses":
             raise RefusedError(INVALID, "KEY_MALFORMED")
@@ -77,12 +82,22 @@ class ReferenceRegistry(UnservedRegistry):
         challenges = [self.challenge(member.urn, key, member.challenges) for key in sealing]
         member.enrolment = crypto.random_text()
         member.state = "challenged" if challenges else "pending"
+        granted = member.kind == "hub" and book.fault == "hubs-below-granted"
+        member.path_length = 1 if granted else 0
         book.members[member.urn] = member
         return pb.EnrolResponse(
             enrolment_id=member.enrolment,
             state=member.to_proto().state,
             challenges=challenges,
         )
+
+    def _check_division(self, member: PeerMember) -> None:
+        own = member.urn.split(":")[3]
+        while own.endswith("00"):
+            own = own[:-2]
+        inside = all(prefix.startswith(own) for prefix in member.prefixes)
+        if not inside and self._book.fault != "prefix-outside-taken":
+            raise RefusedError(INVALID, "STATEMENT_INVALID")
 
     def _check_free(self, member: PeerMember, ids: list[str]) -> None:
         book = self._book
@@ -276,6 +291,12 @@ class ReferenceRegistry(UnservedRegistry):
     ) -> pb.ApproveResponse:
         """Count an approval."""
         book = self._book
+        member = book.members.get(request.urn)
+        try:
+            if member is not None and member.kind == "hub" and member.state == "pending":
+                await self.below.check(member)
+        except RefusedError as error:
+            await abort(context, error)
         return await self._serve(
             context,
             lambda: self._approve(request.urn, book.caller(context, "registry.approve").urn),
@@ -346,6 +367,26 @@ class ReferenceRegistry(UnservedRegistry):
         return await self._serve(
             context,
             lambda: self._decisions.distrust(book.caller(context, "registry.approve"), request),
+        )
+
+    async def PreviewDistrust(  # noqa: N802 - the service's own name
+        self, request: pb.PreviewDistrustRequest, context: _Context
+    ) -> pb.PreviewDistrustResponse:
+        """Tell what a distrust would touch."""
+        book = self._book
+        member = await self._serve(
+            context,
+            lambda: (
+                book.caller(context, "registry.approve"),
+                self._member(request.rule.issuer),
+            )[1],
+        )
+        told = await self._links.count(member, request.rule)
+        named = told is None and book.fault != "uncounted-unnamed"
+        return pb.PreviewDistrustResponse(
+            attestations=told or 0,
+            counted=told is not None,
+            uncounted=member.urn if named else "",
         )
 
     async def UndoDistrust(  # noqa: N802 - the service's own name

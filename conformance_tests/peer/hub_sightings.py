@@ -19,6 +19,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 _TAG_BYTES = 16
 _LEEWAY_SECONDS = 60
 _MAX_SPAN_SECONDS = 2 * 86_400 + 60
+_MINUTE_SECONDS = 60
 _MOST = 2048
 """Sightings of one caller; the reference hub lives too short to forget that."""
 
@@ -47,7 +48,9 @@ class ReferenceSightings(pb_grpc.SightingServiceServicer):
         count += self._counts.get(caller, 0)
         self._counts[caller] = count
         if count > _MOST and self.book.fault != "reports-unbounded":
-            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+            wait = 0 if self.book.fault == "retry-unsaid" else _MINUTE_SECONDS
+            exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+            raise RefusedError(exhausted, "OVERLOADED", retry_seconds=wait)
 
     def _take(self, caller: str, item: pb.Sighting) -> pb.SightingAnswer:
         now, fault = time.time(), self.book.fault

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from conformance_tests.peer.hub_book import Book, PeerMember
 
 _SECONDS = 10.0
+_MOST_IN_FLIGHT = 64
+"""Of one stream; the reference hub does not forget what was answered."""
 _End = RefusedError | None
 
 
@@ -78,6 +80,13 @@ class ReferenceStream:
                     invalid = grpc.StatusCode.INVALID_ARGUMENT
                     self._refuse(question.id, RefusedError(invalid, "DUPLICATE_ID"))
                     continue
+                full = len(self._running) >= _MOST_IN_FLIGHT
+                if full and self.fault != "questions-unbounded":
+                    exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+                    self._refuse(
+                        question.id, RefusedError(exhausted, "OVERLOADED", retry_seconds=1)
+                    )
+                    continue
                 in_flight.add(question.id)
                 self._running[question.id] = asyncio.create_task(self._item(question))
             for number in request.cancelled:
@@ -108,5 +117,5 @@ class ReferenceStream:
 
     def _refuse(self, number: int, error: RefusedError) -> None:
         reason = error_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}")
-        item = error_pb2.ItemError(reason=reason)
+        item = error_pb2.ItemError(reason=reason, retry_after_ms=error.retry_seconds * 1000)
         self._answers.put_nowait(exchange_pb2.SealedAnswer(id=number, error=item))

@@ -12,7 +12,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class UnservedRegistry(pb_grpc.RegistryServiceServicer):
-    """Refuses rehearsals, previews, lint and standing; they bind nobody else."""
+    """Refuses rehearsals, lint and standing; they bind nobody else."""
 
     async def GetEnrolment(  # noqa: N802 - the service's own name
         self, request: pb.GetEnrolmentRequest, context: _Context
@@ -29,12 +29,6 @@ class UnservedRegistry(pb_grpc.RegistryServiceServicer):
     async def GetRehearsal(  # noqa: N802 - the service's own name
         self, request: pb.GetRehearsalRequest, context: _Context
     ) -> pb.GetRehearsalResponse:
-        """Refuse."""
-        return await _unserved(context)
-
-    async def PreviewDistrust(  # noqa: N802 - the service's own name
-        self, request: pb.PreviewDistrustRequest, context: _Context
-    ) -> pb.PreviewDistrustResponse:
         """Refuse."""
         return await _unserved(context)
 

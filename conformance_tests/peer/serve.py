@@ -74,6 +74,7 @@ async def serve_peer(
             feed_service_pb2_grpc.add_FeedServiceServicer_to_server(hub.feed, server)
             registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(hub.registry, server)
             sighting_service_pb2_grpc.add_SightingServiceServicer_to_server(hub.sightings, server)
+            server.add_generic_rpc_handlers((hub.registry.below.handler(),))
             other = grpc.aio.server(options=_OPTIONS)
             feed_service_pb2_grpc.add_FeedServiceServicer_to_server(hub.also_feed, other)
             also = f"127.0.0.1:{other.add_insecure_port('127.0.0.1:0')}"

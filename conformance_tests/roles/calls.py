@@ -71,6 +71,17 @@ def refusal(error: grpc.aio.AioRpcError, *, secrets: tuple[str, ...] = ()) -> Ob
     return Observed(code=error.code().name, reason=reason, notes=tuple(notes))
 
 
+def retry_seconds(error: grpc.aio.AioRpcError) -> float:
+    """Return when a refusal says that a retry may help; zero: it does not say."""
+    for name, value in error.trailing_metadata() or ():
+        if name == _DETAILS and isinstance(value, bytes):
+            retry = error_details_pb2.RetryInfo()
+            for detail in status_pb2.Status.FromString(value).details:
+                if detail.Unpack(retry):
+                    return float(retry.retry_delay.ToMilliseconds()) / 1000
+    return 0.0
+
+
 def named_fields(error: grpc.aio.AioRpcError) -> list[str]:
     """Return the fields that a refusal's BadRequest names."""
     fields = []

@@ -35,14 +35,26 @@ _PATIENCE_SECONDS = 4.0
 _ROUNDING_SECONDS = 0.5
 """gRPC rounds deadlines up on the wire."""
 _Stream = exchange_service_pb2.ExchangeServiceQueryStreamRequest
+_BATCH = 1024
+"""As exchange_service.proto says."""
+_MOST_IN_FLIGHT = 65_536
+"""More than one gate ever asks at once: a hub that still takes them has no bound."""
 _ERROR_PREFIX = "ERROR_REASON_"
 
 
 @dataclass(frozen=True, slots=True)
 class AskPlan(Plan):
-    """A checkpoint asks a region: ``suspended`` after it was given its token."""
+    """A checkpoint asks a region.
+
+    Attributes:
+        suspended: the checkpoint, after it was given its token.
+        around: whether the province around the region answers too.
+        region: ``active`` or ``suspended``.
+    """
 
     suspended: bool = False
+    around: bool = False
+    region: str = "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,7 @@ class Behind:
             "time_travels": self._time_travels,
             "stream_suspended": self._stream_suspended,
             "adapter_lost": self._adapter_lost,
+            "beyond_capacity": self._beyond_capacity,
             "item_cancelled": self._item_cancelled,
             "stream_cancelled": self._stream_cancelled,
         }
@@ -84,7 +97,7 @@ class Behind:
         adapter = self._adapter
         here = division or self._desk.cities()[0]
         adapter.authority, adapter.watches = f"urn:hutong:region:{here}", False
-        adapter.holds, adapter.offers_import = False, True
+        adapter.holds, adapter.deaf, adapter.offers_import = False, False, True
         return await self._desk.region(here, endpoint=adapter.endpoint, ca_pem=adapter.ca_pem)
 
     def _question(self, region: str, purpose: str = "CHECKPOINT", item: int = 0) -> Any:
@@ -125,8 +138,12 @@ class Behind:
     async def _ask(self, plan: AskPlan) -> Observed:
         region, checkpoint = await self._region(), await self._desk.checkpoint()
         await self._desk.metadata(checkpoint, QUERY)
+        if plan.around:
+            await self._region(self._desk.province)
         if plan.suspended:
             await self._desk.suspend(checkpoint.urn)
+        if plan.region == "suspended":
+            await self._desk.suspend(region.urn)
         await self._query(checkpoint, self._question(region.division))
         return SOUND
 
@@ -267,6 +284,47 @@ class Behind:
         name = error_pb2.ErrorReason.Name(answer.error.reason).removeprefix(_ERROR_PREFIX)
         if name != "ADAPTER_UNREACHABLE":
             raise CheckFailedError(f"answered {name}, not ADAPTER_UNREACHABLE (HT-EXC-10)")
+        return SOUND
+
+    async def _beyond_capacity(self) -> Observed:
+        """What a hub has no room for is refused at once, and says when to come again."""
+        region, checkpoint = await self._region(), await self._desk.checkpoint()
+        self._adapter.deaf = self._adapter.holds = True
+        metadata = await self._desk.metadata(checkpoint, QUERY)
+        call = self._desk.exchange.QueryStream(metadata=metadata)
+        most = int(self._desk.entry("in_flight", _MOST_IN_FLIGHT))
+        refused: list[error_pb2.ItemError] = []
+        over = asyncio.Event()
+
+        async def read() -> None:
+            async for response in call:
+                for answer in response.answers:
+                    if answer.id > most or answer.HasField("error"):
+                        refused.append(answer.error)
+                        over.set()
+
+        reading = asyncio.create_task(read())
+        try:
+            for first in range(1, most + 1, _BATCH):
+                numbers = range(first, min(first + _BATCH, most + 1))
+                batch = [self._question(region.division, item=number) for number in numbers]
+                await call.write(_Stream(questions=batch))
+                if over.is_set():
+                    break
+            # For nobody's region: what had no room was refused before this one.
+            await call.write(_Stream(questions=[self._question("990000", item=most + 1)]))
+            async with asyncio.timeout(calls.CALL_SECONDS):
+                await over.wait()
+        except TimeoutError:
+            raise CheckFailedError("left hanging beyond capacity (HT-EXC-9)") from None
+        finally:
+            call.cancel()
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        if refused[0].reason != error_pb2.ERROR_REASON_OVERLOADED:
+            raise CheckFailedError("as many questions as anybody likes are taken (HT-EXC-9)")
+        if not refused[0].retry_after_ms:
+            raise CheckFailedError("refused for load, nothing says for how long (HT-EXC-9)")
         return SOUND
 
     async def _item_cancelled(self) -> Observed:

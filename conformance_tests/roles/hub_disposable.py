@@ -13,10 +13,12 @@ import grpc
 
 from conformance_tests.roles import calls
 from conformance_tests.roles.hub_behind import Behind
+from conformance_tests.roles.hub_below import Below
 from conformance_tests.roles.hub_decisions import Decisions
 from conformance_tests.roles.hub_desk import Desk
 from conformance_tests.roles.hub_keys import Keys
 from conformance_tests.roles.hub_played import played_adapter
+from conformance_tests.roles.hub_preview import Previews
 from conformance_tests.roles.hub_registry import Registry
 from conformance_tests.roles.hub_sightings import Sightings
 from conformance_tests.roles.hub_status import Statuses
@@ -90,4 +92,6 @@ async def open_disposable(
             Sightings(desk),
             Statuses(desk, adapter),
             Behind(desk, adapter),
+            Below(desk, adapter),
+            Previews(desk, adapter),
         )

@@ -63,6 +63,7 @@ class FeedReading:
             "list_unknown": self._list_unknown,
             "sequence_ahead": self._sequence_ahead,
             "one_superior": self._one_superior,
+            "own_name": self._own_name,
         }
 
     def _mark(self, token: str, typ: str) -> dict[str, Any]:
@@ -211,6 +212,25 @@ class FeedReading:
         if any(len(each) > 1 for each in holders.values()):
             raise CheckFailedError("a key has two uses or two members (HT-REG-9)")
         return Observed(kind="answer")
+
+    async def _own_name(self) -> Observed:
+        """The feed is there under the name of its hub."""
+        request = feed_service_pb2.WatchRequest(hub=self._hub, heartbeat_seconds=_HEARTBEAT_SECONDS)
+        call = self._feed.Watch(request)
+        try:
+            async with asyncio.timeout(_FEED_SECONDS):
+                async for frame in call:
+                    for token in frame.entries.entries:
+                        self._mark(token, "hutong-feed-entry+jwt")
+                    return Observed(kind="answer")
+        except grpc.aio.AioRpcError as error:
+            reason = calls.refusal(error).reason
+            raise CheckFailedError(f"refused under its own name: {reason} (HT-FED-5)") from None
+        except TimeoutError:
+            raise CheckFailedError("left without an answer (HT-FED-5)") from None
+        finally:
+            call.cancel()
+        raise CheckFailedError("the feed ended at once (HT-FED-5)")
 
     async def _one_superior(self) -> Observed:
         """At most one hub stands above this one."""

@@ -65,6 +65,8 @@ class PlayedAdapter(pb_grpc.AdapterServiceServicer):
         watches: whether changes are pushed.
         offers_import: whether conversions are taken.
         holds: whether answers are held back.
+        deaf: whether questions of a stream are not even noted.
+        live: attestations that it counts under any rule.
         asked: questions that came, the newest last.
         answers: what was answered, by envelope.
         cancelled: envelopes whose questions were taken back.
@@ -79,6 +81,8 @@ class PlayedAdapter(pb_grpc.AdapterServiceServicer):
     watches: bool = False
     offers_import: bool = True
     holds: bool = False
+    deaf: bool = False
+    live: int = 0
     asked: list[Asked] = field(default_factory=list)
     answers: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     cancelled: set[bytes] = field(default_factory=set, repr=False)
@@ -157,7 +161,7 @@ class PlayedAdapter(pb_grpc.AdapterServiceServicer):
         try:
             async for request in requests:
                 grants.update({each.handle: each.grant for each in request.callers})
-                for question in request.questions:
+                for question in () if self.deaf else request.questions:
                     grant = grants.get(question.caller, "")
                     running[question.id] = asyncio.create_task(
                         self._answer(question, grant, context, answers)
@@ -229,11 +233,11 @@ class PlayedAdapter(pb_grpc.AdapterServiceServicer):
 
     async def CountLive(  # noqa: N802 - the service's own name
         self,
-        request: pb.CountLiveRequest,  # noqa: ARG002 - nothing lives
+        request: pb.CountLiveRequest,  # noqa: ARG002 - any rule touches as many
         context: _Context,  # noqa: ARG002 - open to any hub
     ) -> pb.CountLiveResponse:
-        """Count nothing."""
-        return pb.CountLiveResponse()
+        """Count as many as it was told."""
+        return pb.CountLiveResponse(attestations=self.live)
 
     async def until(self, happened: Any, seconds: float) -> bool:
         """Wait for something to have happened; returns whether it did.

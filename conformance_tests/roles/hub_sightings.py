@@ -146,6 +146,8 @@ class Sightings:
                 await self._report(first, *tags)
             except grpc.aio.AioRpcError as error:
                 refused = calls.refusal(error)
+                if not calls.retry_seconds(error):
+                    raise CheckFailedError("told to wait, not for how long (HT-ERR-4)") from None
                 break
         if refused is None:
             raise CheckFailedError("a caller may report without bound (HT-SGT-6)")
