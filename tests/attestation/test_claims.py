@@ -421,6 +421,24 @@ def test_times_of_another_zone_are_the_same_moments_and_fractions_are_dropped() 
     assert parse_claims(written) == attestation()
 
 
+def test_an_end_is_held_against_a_report_as_it_is_written() -> None:
+    ends = NOW + timedelta(minutes=9)
+    code = dataclasses.replace(CODE, valid_until=ends)
+    written = claims_to_json(attestation(code=code, expires_at=ends.replace(microsecond=999_999)))
+    assert parse_claims(written) == attestation(code=code, expires_at=ends)
+    with pytest.raises(AttestationError) as caught:
+        claims_to_json(attestation(code=code, expires_at=ends + timedelta(seconds=1)))
+    assert caught.value.code == "LIFETIME_TOO_LONG"
+
+
+def test_what_was_read_is_written_as_it_was_read_and_a_part_of_it_changed_as_made() -> None:
+    read = parse_claims(claims_to_json(attestation(serial=3)))
+    assert claims_to_json(read) == claims_to_json(attestation(serial=3))
+    changed = dataclasses.replace(read, token_id="x" * 16)
+    assert claims_to_json(changed) == claims_to_json(attestation(serial=3, token_id="x" * 16))
+    assert changed.claims.jti == "x" * 16
+
+
 def test_the_payload_is_compact_and_in_a_fixed_order() -> None:
     payload = claims_to_json(attestation())
     assert list(json.loads(payload)) == [
