@@ -71,11 +71,15 @@ def read_document(spec: HttpSpec, answer: Any, zone: ZoneInfo) -> tuple[Fetched,
     outcome = stated[0] if stated else _stated_by_flag(spec, unfolded)
     if outcome is not None:
         return outcome, unfolded
-    return _read_records(spec, _records(unfolded, spec.records), zone), unfolded
+    return read_records(spec, _records(unfolded, spec.records), zone), unfolded
 
 
-def _read_records(spec: HttpSpec, records: list[Any], zone: ZoneInfo) -> Fetched:
-    """Turn records into reports of one person, or the outcome that there is none."""
+def read_records(spec: HttpSpec, records: list[Any], zone: ZoneInfo) -> Fetched:
+    """Turn records into reports of one person, or the outcome that there is none.
+
+    Raises:
+        UnreadableError: one is not what the description says.
+    """
     if not records:
         return OutcomeReport(Outcome.NOT_FOUND)
     if len(records) > MAX_ALSO + 1:

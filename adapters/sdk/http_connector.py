@@ -18,7 +18,7 @@ import structlog
 from adapters.sdk.errors import UnreadableError
 from adapters.sdk.http_answer import read_answer
 from adapters.sdk.http_spec import PLACEHOLDER, Algorithm, Ask, AuthKind, Method, Send
-from adapters.sdk.http_stand_in import stand_in_body
+from adapters.sdk.http_stand_in import read_stand_in, stand_in_record
 from adapters.sdk.reports import OutcomeReport, QrText, Reports
 from gateway.codes.levels import Outcome
 
@@ -64,7 +64,7 @@ class HttpConnector:
         self._now = now
         asked_by_qr = spec.ask.get("qr_text")
         self._groups = frozenset(_groups(asked_by_qr.fields) if asked_by_qr else ())
-        self._stand_in = stand_in_body(spec)
+        self._stand_in = stand_in_record(spec)
 
     async def fetch(self, presentation: Presentation, deadline: Deadline) -> Fetched:
         """Ask about one traveller; see :class:`~adapters.sdk.reports.Connector`."""
@@ -91,9 +91,9 @@ class HttpConnector:
         return read_answer(self._spec, body, self._scheme.timezone)
 
     def read_stand_in(self) -> None:
-        """Read an answer about nobody; see :class:`~adapters.sdk.nobody.StandInReader`."""
+        """Read a record of nobody; see :class:`~adapters.sdk.nobody.StandInReader`."""
         if self._stand_in is not None:
-            self.interpret(self._stand_in)
+            read_stand_in(self._spec, self._stand_in, self._scheme.timezone)
 
     async def _send(
         self, ask: Ask, values: Mapping[str, str], deadline: Deadline, accept: Collection[int]

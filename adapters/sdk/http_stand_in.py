@@ -1,4 +1,4 @@
-"""An answer about nobody, of the form in which a platform answers about a person; pure.
+"""A record of nobody, of the form in which a platform answers about a person; pure.
 
 Reading an answer that holds a record costs more than reading one that holds none, and
 whoever measures time would learn whether there is one. So where there is none, this is
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from adapters.sdk.errors import UnreadableError
-from adapters.sdk.http_answer import read_answer
+from adapters.sdk.http_answer import read_records
 from adapters.sdk.http_spec import REPORT_TIMES
+from adapters.sdk.json_envelopes import parse_json
 from adapters.sdk.reports import Reports
 from gateway.codes.documents import DocumentType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from adapters.sdk.http_spec import HttpSpec, Member
+    from adapters.sdk.reports import Fetched
 
 _MOMENT: Final = datetime(2020, 3, 1, tzinfo=UTC)
 _DIVISION: Final = "330100"  # any that exists
@@ -30,28 +30,27 @@ _WORD: Final = "synthetic"
 _ZONE: Final = ZoneInfo("UTC")  # it only has to be read
 
 
-def stand_in_body(spec: HttpSpec) -> bytes | None:
-    """Make an answer that reads as one record of a person; None: the form allows none.
+def stand_in_record(spec: HttpSpec) -> bytes | None:
+    """Make what reads as one record of a person; None: the form allows none.
 
     Args:
         spec: the description.
     """
-    record = _record(spec)
-    answer: dict[str, Any] = record if not spec.records else {}
-    if spec.records:
-        _put(answer, spec.records, [record])
-    for check in spec.codes:
-        if check.ok:
-            _put(answer, check.path, check.ok[0])
-    # From the innermost out: what is folded stands in what is folded after it.
-    for path in reversed(spec.json_strings):
-        _fold(answer, path)
-    body = json.dumps(answer, ensure_ascii=False).encode()
+    body = json.dumps(_record(spec), ensure_ascii=False).encode()
     try:
-        is_record = isinstance(read_answer(spec, body, _ZONE), Reports)
+        is_record = isinstance(read_stand_in(spec, body, _ZONE), Reports)
     except UnreadableError:
         is_record = False
     return body if is_record else None
+
+
+def read_stand_in(spec: HttpSpec, body: bytes, zone: ZoneInfo) -> Fetched:
+    """Do with a record what is done with a person's; what is around it was read already.
+
+    Raises:
+        UnreadableError: the form allows none.
+    """
+    return read_records(spec, [parse_json(body)], zone)
 
 
 def _record(spec: HttpSpec) -> dict[str, Any]:
@@ -100,13 +99,3 @@ def _put(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     for part in way:
         document = document.setdefault(part, {})
     document[last] = value
-
-
-def _fold(document: Mapping[str, Any], path: tuple[str, ...]) -> None:
-    """Replace what stands at a path by its JSON text, where anything does."""
-    *way, last = path
-    inner: Any = document
-    for part in way:
-        inner = inner.get(part) if isinstance(inner, dict) else None
-    if isinstance(inner, dict) and last in inner:
-        inner[last] = json.dumps(inner[last], ensure_ascii=False)

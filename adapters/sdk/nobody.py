@@ -7,7 +7,7 @@ the result away::
 
     fetch                     translate       claims, ledger         signature
     no record: read           translate       state for nobody       sign
-    an answer about nobody    a vector        (an entry of nobody)
+    one of nobody             a vector        (an entry of nobody)
 
 A carried question about somebody unknown therefore takes an entry of a status list too, as
 a decoy takes one (HT-STS-16), and waits for the disk. What a platform itself takes longer
@@ -42,10 +42,10 @@ _NOTHING: Final = Draft(b"{}".ljust(640))
 
 @runtime_checkable
 class StandInReader(Protocol):
-    """A connector that can read an answer about nobody."""
+    """A connector that can read a record of nobody."""
 
     def read_stand_in(self) -> None:
-        """Do what reading an answer about one person costs; nothing comes of it."""
+        """Do what reading one person's record costs; nothing comes of it."""
         ...
 
 
@@ -75,7 +75,7 @@ class Nobody:
                 self._code = _for_ever(code, prefixes)
 
     def read(self) -> None:
-        """Read an answer: the platform's held no record."""
+        """Read a record: the platform's answer held none."""
         if self._reader is not None:
             _quietly(self._reader.read_stand_in)
 

@@ -19,6 +19,7 @@ from adapters.schemes import SCHEMES_FOLDER
 from adapters.sdk import attest
 from adapters.sdk.city import load_city
 from adapters.sdk.http_connector import HttpConnector
+from adapters.sdk.http_stand_in import read_stand_in
 from adapters.sdk.interpreting import open_interpreter
 from adapters.sdk.issued import FEWEST_COUNTED, NOBODY, StatusSettings
 from adapters.sdk.nobody import StandInReader
@@ -182,7 +183,7 @@ def described() -> dict[str, HttpConnector]:
     return found
 
 
-def test_every_city_that_is_described_reads_an_answer_about_nobody(
+def test_every_city_that_is_described_reads_a_record_of_nobody(
     described: dict[str, HttpConnector],
 ) -> None:
     assert len(described) > 10
@@ -190,7 +191,7 @@ def test_every_city_that_is_described_reads_an_answer_about_nobody(
         assert isinstance(connector, StandInReader)
         body = connector._stand_in
         assert body is not None, city
-        fetched = connector.interpret(body)
+        fetched = read_stand_in(connector._spec, body, connector._scheme.timezone)
         assert isinstance(fetched, Reports)
         assert len(fetched.reports) == 1
         # The whole form, so that it takes what a person's does.
