@@ -45,7 +45,8 @@ async def serve_peer(
         # A library: nothing is served, and the suite asks it in its own process.
         path = folder / "profile.yaml"
         path.write_text(
-            "role: verifier\nharness: reference\ncapabilities: [armour, disclosure, packs]\n",
+            "role: verifier\nharness: reference\n"
+            "capabilities: [armour, disclosure, packs, catalogues]\n",
             encoding="utf-8",
         )
         yield path

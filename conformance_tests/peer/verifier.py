@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from conformance_tests.peer.verifier_catalogue import ReferenceCatalogues
 from conformance_tests.peer.verifier_feed import listed
 from conformance_tests.peer.verifier_jose import VerifierError
 from conformance_tests.peer.verifier_pack import PackReader
@@ -69,6 +70,10 @@ class ReferenceVerifier:
             "as_of": state.as_of,
             "ok": True,
         }
+        if "catalogues" in request:
+            taking = ReferenceCatalogues(state, request["audience"], now, self.fault)
+            taken = [taking.take(text) for text in request["catalogues"]]
+            return {**answer, "catalogues": taken, "listed": len(taking.listed)}
         if "token" not in request:
             return answer
         try:

@@ -278,7 +278,7 @@ class ReferenceReplica:
                 raise VerifierError("FEED_MALFORMED")
 
     def _check_statement(self, entry: Entry, newest: dict[tuple[str, str], Entry]) -> None:  # noqa: C901 - a line a rule
-        if self.fault == "policies-refused":
+        if entry.place[0] == "policy" and self.fault == "policies-refused":
             raise VerifierError("FEED_UNSUPPORTED")
         if self.fault == "unsigned-taken" and "statement" not in entry.claims["body"]:
             return

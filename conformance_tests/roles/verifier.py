@@ -210,6 +210,8 @@ def _reading(world: World, answer: dict[str, Any]) -> Observed:
         notes.append("holds another state than the one that the feed leads to (HT-VER-4)")
     if world.as_of is not None and answer.get("as_of") != world.as_of:
         notes.append("tells another age than the newest word of the hub (HT-FEED-8)")
+    if world.listed is not None:
+        return _catalogued(world, answer, tuple(notes))
     if world.refused is not None:
         if taken_in:
             return Observed(kind="answer", value="taken in", notes=tuple(notes))
@@ -222,3 +224,19 @@ def _reading(world: World, answer: dict[str, Any]) -> Observed:
     if answer.get("issuer") != CITY:
         notes.append("names another issuer (HT-VER-3)")
     return Observed(kind="level", value=str(answer.get("level")), notes=tuple(notes))
+
+
+def _catalogued(world: World, answer: dict[str, Any], notes: tuple[str, ...]) -> Observed:
+    """What became of the last catalogue, and how many are listed after it."""
+    said = answer.get("catalogues")
+    if not isinstance(said, list) or len(said) != len(world.request["catalogues"]):
+        raise CheckFailedError("not one result for each catalogue (HT-VER-9)")
+    if any("refused" in each for each in said[:-1]):
+        notes = (*notes, "a sound file before the last was refused (HT-CAT-4)")
+    last, listed = said[-1], answer.get("listed")
+    if "refused" in last:
+        if listed != world.listed:
+            notes = (*notes, "a refused file changed what is listed (HT-CAT-5)")
+        return Observed(kind="item error", value=str(last["refused"]), notes=notes)
+    told = "repeat" if last.get("repeat") else " ".join(last.get("rows", ())) or "no rows"
+    return Observed(kind="outcome", value=f"{told}, {listed} listed", notes=notes)

@@ -47,6 +47,10 @@ class VerifierPlan(Plan):
         feed_story: how the feed reaches the reader; feed_break: what is wrong at its end.
         later: what the reader learns after it has read the attestation; empty: nothing, and
             it is not asked again.
+        catalogue_story: which catalogues reach the reader; empty: none.
+        catalogue_rows, catalogue_header: of the last of them; catalogue_break: what is
+            wrong with it; catalogue_key: who signs it.
+        signer: members of the city's statement key.
         status: number of the attestation's entry in the city's list; absent without one.
         list: the list's own properties.
     """
@@ -77,6 +81,12 @@ class VerifierPlan(Plan):
     feed_story: str = "snapshot"
     feed_break: str = ""
     later: str = ""
+    catalogue_story: str = ""
+    catalogue_rows: tuple[Mapping[str, Any], ...] = ({"n": 0}, {"n": 1})
+    catalogue_header: Mapping[str, Any] = field(default_factory=dict)
+    catalogue_break: str = ""
+    catalogue_key: str = "city/state"
+    signer: Mapping[str, Any] = field(default_factory=dict)
     status: int | None = None
     status_uri: str = LIST
     list: Mapping[str, Any] = field(default_factory=dict)

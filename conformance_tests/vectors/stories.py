@@ -14,6 +14,7 @@ from conformance_tests.vectors.chain import Chain, Link, listed
 from conformance_tests.vectors.keys import respelt, vector_key
 from conformance_tests.vectors.lists import status_entry
 from conformance_tests.vectors.plan import CITY, DAY, HOUR, LIST, NEIGHBOUR, NOW
+from conformance_tests.vectors.statements import statement
 from conformance_tests.vectors.told import Told, told
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _STRANGER = "stranger"
 _THIRD = "urn:hutong:region:420000"
 _OTHER = "urn:hutong:region:350200"
-_STATEMENT = "hutong-statement+jwt"
 _NEW_KIND = "weather"
 _WITHDRAWN = {"withdrawn": {"reason": "left"}}
 
@@ -294,13 +294,8 @@ def _status(plan: VerifierPlan, chain: Chain) -> Told:
 def _statement(
     name: str, *, iat: int = NOW - 3 * HOUR, key: str = "", region: str = "420100"
 ) -> dict[str, Any]:
-    claims = {
-        "iss": NEIGHBOUR,
-        "iat": iat,
-        "kind": "policy",
-        "body": {"region": region, "version": "1"},
-    }
-    return {"statement": vector_key(key or f"{name}/state").sign(claims, _STATEMENT)}
+    body = {"region": region, "version": "1"}
+    return statement(NEIGHBOUR, key or f"{name}/state", "policy", body, iat)
 
 
 def _notice() -> dict[str, Any]:

@@ -8,11 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from conformance_tests.vectors.catalogues import AUDIENCE, files, held_before, scheme_document
 from conformance_tests.vectors.chain import Chain, listed
 from conformance_tests.vectors.keys import vector_key
 from conformance_tests.vectors.later import learn
 from conformance_tests.vectors.lists import at_hand, status_entry
-from conformance_tests.vectors.plan import CITY, DAY, HOUR, HUB, NEIGHBOUR, NOW, VerifierPlan
+from conformance_tests.vectors.plan import (
+    CITY,
+    DAY,
+    HOUR,
+    HUB,
+    NEIGHBOUR,
+    NOW,
+    SCHEME,
+    VerifierPlan,
+)
+from conformance_tests.vectors.statements import statement
 from conformance_tests.vectors.stories import tell
 from conformance_tests.vectors.tokens import NONCE, OTHER_NONCE, attestation, key_of, put, scanned
 
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FEED_KEY = "hub/feed"
+SCHEME_KEY = "city/schemes"
 FOUNDED = NOW - 60 * DAY
 """When the hub and its regions began."""
 _TIMES = {"not_before", "not_after", "published_at", "tainted_from", "revoked_at"}
@@ -37,6 +49,8 @@ class World:
         as_of: when the hub last vouched for that; None: not asked here.
         refused: the step of the feed that must be refused; None: every one is sound.
         after: what must be held at the second reading; None: there is none.
+        listed: people that are listed when a refused file leaves what was held; None:
+            no catalogue is refused here.
         first: why the first of two readings must be refused; empty: it must not.
     """
 
@@ -47,6 +61,7 @@ class World:
     refused: int | None
     after: World | None = None
     first: str = ""
+    listed: int | None = None
 
 
 def anchor() -> dict[str, Any]:
@@ -79,7 +94,7 @@ def record(urn: str, name: str, plan: VerifierPlan | None = None) -> dict[str, A
     """The record of a region, as the feed carries it."""
     code = urn.rpartition(":")[2].removesuffix("00")
     attest = member_key("attest", f"{name}/attest", plan.key if plan else None)
-    body = {
+    body: dict[str, Any] = {
         "urn": urn,
         "kind": "region",
         "name_zh": "",
@@ -89,11 +104,15 @@ def record(urn: str, name: str, plan: VerifierPlan | None = None) -> dict[str, A
         "keys": [
             attest,
             member_key("attest", f"{name}/attest-ed25519"),
-            *(member_key(use, f"{name}/{use}") for use in ("state", "authenticate", "seal")),
+            member_key("state", f"{name}/state", plan.signer if plan else None),
+            *(member_key(use, f"{name}/{use}") for use in ("authenticate", "seal")),
         ],
         "state": "active",
         "max_attestation_seconds": 86_400,
     }
+    if plan and plan.catalogue_story:
+        # A key of its own, so that a case may change the one that signs catalogues.
+        body["keys"].append(member_key("state", SCHEME_KEY))
     return put(body, plan.city) if plan else body
 
 
@@ -103,6 +122,9 @@ def chain_of(plan: VerifierPlan) -> Chain:
     chain.append("authority", NEIGHBOUR, record(NEIGHBOUR, "neighbour"), FOUNDED)
     chain.append("authority", CITY, record(CITY, "city"), FOUNDED + HOUR)
     chain.append("authority", CITY, record(CITY, "city", plan), at(-2 * HOUR))
+    if plan.catalogue_story:
+        body = statement(CITY, SCHEME_KEY, "scheme", scheme_document(), at(-90 * 60))
+        chain.append("scheme", f"{CITY}#{SCHEME.partition('@')[0]}", body, at(-HOUR))
     if plan.status is not None:
         chain.append("status", *status_entry(plan), at(-HOUR))
     if plan.distrust is not None:
@@ -130,6 +152,11 @@ def build(plan: VerifierPlan) -> World:
     if plan.status is not None:
         request["lists"] = at_hand(plan)
     after = None
+    if plan.catalogue_story:
+        del request["token"]
+        request |= {"audience": AUDIENCE, "catalogues": files(plan)}
+        held = held_before(plan)
+        return World(request, told.sequence, told.live, told.as_of, None, listed=held)
     if plan.later:
         request["later"] = [learn(plan, chain)]
         after = World(request["later"][0], chain.sequence, listed(chain.live()), None, None)

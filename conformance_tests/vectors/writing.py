@@ -11,16 +11,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from conformance_tests.crypto import b64
+from conformance_tests.crypto import b64, unsafe_claims
 from conformance_tests.model import Role
 from conformance_tests.registry import load_cases
 from conformance_tests.roles.verifier import world_of
 from conformance_tests.runner import twin_of
 from conformance_tests.vectors.armour import to_armour
+from conformance_tests.vectors.catalogues import files
 from conformance_tests.vectors.keys import vector_key
 from conformance_tests.vectors.plan import NOW, VerifierPlan
 from conformance_tests.vectors.tokens import attestation, key_of
-from conformance_tests.vectors.world import FEED_KEY, World
+from conformance_tests.vectors.world import FEED_KEY, SCHEME_KEY, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,7 @@ _KEYS: Final = (
         for region in ("city", "neighbour")
         for use in ("attest", "attest-ed25519", "state", "authenticate", "seal")
     ),
+    SCHEME_KEY,
 )
 
 
@@ -49,16 +51,16 @@ def write_vectors(folder: Path) -> list[str]:
     Raises:
         OSError: they cannot be written.
     """
-    files: dict[str, Any] = {"keys.json": {name: _key(name) for name in _KEYS}}
+    made: dict[str, Any] = {"keys.json": {name: _key(name) for name in _KEYS}}
     for case in load_cases(Role.VERIFIER):
-        files[f"verifier/{case.id}.json"] = vector(case)
-    index = {"format": FORMAT, "now": NOW, "files": sorted(files)}
-    for name, value in {"index.json": index, **files}.items():
+        made[f"verifier/{case.id}.json"] = vector(case)
+    index = {"format": FORMAT, "now": NOW, "files": sorted(made)}
+    for name, value in {"index.json": index, **made}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True)
         path.write_text(text + "\n", encoding="utf-8")
-    return sorted(files)
+    return sorted(made)
 
 
 def vector(case: Case) -> dict[str, Any]:
@@ -78,8 +80,14 @@ def vector(case: Case) -> dict[str, Any]:
 
 
 def stages(case: Case) -> dict[str, Any]:
-    """The attestation of a check, from its claims to the text of a QR code."""
+    """The attestation of a check, from its claims to the text of a QR code.
+
+    Of a catalogue: the claims of its header, the header and the lines below it.
+    """
     plan = VerifierPlan().changed(case.given).changed(case.change)
+    if plan.catalogue_story:
+        token, *rows = files(plan)[-1].split("\n")
+        return {"claims": unsafe_claims(token), "header": token, "rows": rows[:-1]}
     made = attestation(plan)
     staged: dict[str, Any] = {
         "header": made.header,
@@ -102,10 +110,25 @@ def stages(case: Case) -> dict[str, Any]:
 def _expected(case: Case) -> dict[str, Any]:
     world = world_of(case)
     refused = case.expect.get("refused", {}).get("reasons")
+    if world.listed is not None:
+        return {**_held(case, world, None), "catalogue": _catalogue(case, world.listed)}
     if world.after is not None:
         first = _held(case, world, [world.first] if world.first else None)
         return {**first, "later": [_held(case, world.after, refused)]}
     return _held(case, world, refused)
+
+
+def _catalogue(case: Case, listed_before: int) -> dict[str, Any]:
+    """What must come of the last catalogue; of a sound twin, that it is not refused."""
+    if "refused" in case.expect:
+        return {"refused": case.expect["refused"]["reasons"], "listed": listed_before}
+    if "outcomes" not in case.expect:
+        return {"refused": []}
+    told, _, listed = case.expect["outcomes"][0].rpartition(", ")
+    people = int(listed.split()[0])
+    if told == "repeat":
+        return {"repeat": True, "listed": people}
+    return {"rows": [] if told == "no rows" else told.split(), "listed": people}
 
 
 def _held(case: Case, world: World, refused: list[str] | None) -> dict[str, Any]:
@@ -119,6 +142,8 @@ def _held(case: Case, world: World, refused: list[str] | None) -> dict[str, Any]
         # Nothing is held, so nothing is believed.
         return {**held, "ok": False}
     plan = VerifierPlan().changed(case.given).changed(case.change)
+    if plan.catalogue_story:
+        return {**held, "ok": True}
     return {**held, "ok": True, "level": attestation(plan).claims["code"]["level"]}
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import tempfile
@@ -16,6 +17,10 @@ from gateway.attestation import AttestationVerifier, base64url
 from gateway.attestation.armour import from_armour, is_armour
 from gateway.attestation.cache import VerifiedTokenCache
 from gateway.attestation.status_tokens import token_digest
+from gateway.catalogue.importing import import_file
+from gateway.catalogue.judging import Reader as Reading
+from gateway.catalogue.report import Report
+from gateway.catalogue.store import CatalogueStore, sqlite_dsn
 from gateway.edge.revocation import RevocationView, StatusFolder, StatusLists
 from gateway.errors import TrustError
 from gateway.trust import FeedReplica, TrustBundle
@@ -64,6 +69,8 @@ class Reader:
             "as_of": int(replica.as_of.timestamp()) if replica.as_of else 0,
             "ok": True,
         }
+        if "catalogues" in request:
+            return said | asyncio.run(catalogued(request, replica.bundle, now, self._folder))
         if "token" not in request:
             return said
         try:
@@ -102,6 +109,36 @@ def answer_of_packs(request: dict[str, Any], now: datetime, folder: Path) -> dic
     except TrustError as error:
         return {**said, "ok": False, "reason": error.code}
     return {**said, "level": level, "issuer": issuer}
+
+
+async def catalogued(
+    request: dict[str, Any], bundle: TrustBundle, now: datetime, folder: Path
+) -> dict[str, Any]:
+    """Take catalogues one after another; who is listed then, is counted."""
+    results: list[dict[str, Any]] = []
+    people: set[tuple[str, str]] = set()
+    place = Path(tempfile.mkdtemp(dir=folder))
+    reader = Reading(audience=request["audience"], bundle=bundle, now=now)
+    async with await CatalogueStore.open(sqlite_dsn(place / "catalogues.db")) as store:
+        for number, text in enumerate(request["catalogues"]):
+            path, told = place / f"{number}.catalogue", place / f"{number}.jsonl"
+            path.write_bytes(text.encode())
+            try:
+                with Report(told) as report:
+                    taken_in = await import_file(path, store, reader, report)
+            except TrustError as error:
+                results.append({"refused": error.code})
+                continue
+            if taken_in.is_repeat:
+                results.append({"repeat": True})
+                continue
+            lines = map(json.loads, told.read_text().splitlines())
+            results.append({"rows": [line["outcome"] for line in lines]})
+            issuer = taken_in.signed.header.issuer
+            rows = map(json.loads, text.splitlines()[1:])
+            people |= {(issuer, row["sub"]) for row in rows if "sub" in row}
+        listed = [await store.listed(*person) for person in people]
+    return {"catalogues": results, "listed": sum(each is not None for each in listed)}
 
 
 def taken(replica: FeedReplica, step: dict[str, Any], now: datetime) -> str | None:

@@ -66,7 +66,21 @@ def agrees(said: dict[str, object], expect: dict[str, object]) -> bool:
     level = said.get("level") == expect.get("level", said.get("level"))
     later = all(map(agrees, said.get("later", ()), expect.get("later", ())))  # type: ignore[call-overload]  # lists
     same = len(said.get("later", ())) == len(expect.get("later", ()))  # type: ignore[arg-type]  # lists
+    if "catalogue" in expect:
+        return all(feed) and held and agrees_of_catalogues(said, expect["catalogue"])  # type: ignore[arg-type]  # mappings
     return all(feed) and held and found and told and level and later and same
+
+
+def agrees_of_catalogues(said: dict[str, object], expect: dict[str, object]) -> bool:
+    last = said["catalogues"][-1]  # type: ignore[index]  # a list
+    if expect.get("refused"):
+        return last.get("refused") in expect["refused"] and said["listed"] == expect["listed"]  # type: ignore[operator]  # lists
+    if "listed" not in expect:
+        return "refused" not in last
+    told = {name: last.get(name) for name in ("rows", "repeat") if name in expect}
+    return said["listed"] == expect["listed"] and told == {
+        name: expect[name] for name in ("rows", "repeat") if name in expect
+    }
 
 
 def test_the_stages_lead_from_one_to_the_next(tmp_path: Path) -> None:
