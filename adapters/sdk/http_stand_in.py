@@ -8,7 +8,6 @@ no person's value, and what is read from it goes nowhere.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -16,7 +15,6 @@ from zoneinfo import ZoneInfo
 from adapters.sdk.errors import UnreadableError
 from adapters.sdk.http_answer import read_records
 from adapters.sdk.http_spec import REPORT_TIMES
-from adapters.sdk.json_envelopes import parse_json
 from adapters.sdk.reports import Reports
 from gateway.codes.documents import DocumentType
 
@@ -30,27 +28,29 @@ _WORD: Final = "synthetic"
 _ZONE: Final = ZoneInfo("UTC")  # it only has to be read
 
 
-def stand_in_record(spec: HttpSpec) -> bytes | None:
+def stand_in_record(spec: HttpSpec) -> dict[str, Any] | None:
     """Make what reads as one record of a person; None: the form allows none.
+
+    It is parsed already: the answer that held no record was parsed too.
 
     Args:
         spec: the description.
     """
-    body = json.dumps(_record(spec), ensure_ascii=False).encode()
+    record = _record(spec)
     try:
-        is_record = isinstance(read_stand_in(spec, body, _ZONE), Reports)
+        is_record = isinstance(read_stand_in(spec, record, _ZONE), Reports)
     except UnreadableError:
         is_record = False
-    return body if is_record else None
+    return record if is_record else None
 
 
-def read_stand_in(spec: HttpSpec, body: bytes, zone: ZoneInfo) -> Fetched:
+def read_stand_in(spec: HttpSpec, record: dict[str, Any], zone: ZoneInfo) -> Fetched:
     """Do with a record what is done with a person's; what is around it was read already.
 
     Raises:
         UnreadableError: the form allows none.
     """
-    return read_records(spec, [parse_json(body)], zone)
+    return read_records(spec, [record], zone)
 
 
 def _record(spec: HttpSpec) -> dict[str, Any]:

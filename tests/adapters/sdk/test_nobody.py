@@ -189,9 +189,9 @@ def test_every_city_that_is_described_reads_a_record_of_nobody(
     assert len(described) > 10
     for city, connector in described.items():
         assert isinstance(connector, StandInReader)
-        body = connector._stand_in
-        assert body is not None, city
-        fetched = read_stand_in(connector._spec, body, connector._scheme.timezone)
+        stand_in = connector._stand_in
+        assert stand_in is not None, city
+        fetched = read_stand_in(connector._spec, stand_in, connector._scheme.timezone)
         assert isinstance(fetched, Reports)
         assert len(fetched.reports) == 1
         # The whole form, so that it takes what a person's does.
