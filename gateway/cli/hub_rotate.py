@@ -90,7 +90,7 @@ def rotate(
             fix=error.fix or _FIXES.get(error.code),
             code=Exit.NEGATIVE if error.code in _REFUSALS else Exit.COULD_NOT_RUN,
         )
-    print_rotated([done], as_json=as_json)
+    print_rotated([done], as_json=as_json, takers="all processes of the hub")
     if done.stopped:
         raise typer.Exit(Exit.NEGATIVE)
 

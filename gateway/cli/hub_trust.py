@@ -1,8 +1,7 @@
 """``hutong hub withdraw|distrust|undistrust|audit|standing|lint|readers``.
 
-What an operator does about members that are admitted. Of the keys that the hub itself
-holds (``feed``, ``token``) nothing is changed here: they are in its trust anchor, which
-is handed over by hand.
+What an operator does about members that are admitted. ``standing`` with the URN of the
+hub shows its own keys; they change by ``hutong hub rotate`` (:mod:`gateway.cli.hub_rotate`).
 """
 
 from __future__ import annotations

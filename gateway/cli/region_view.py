@@ -176,8 +176,10 @@ def ask_to_go_on(seen: Rehearsed) -> bool:
     return typer.confirm("These edges have not answered. Go on?", err=True)
 
 
-def print_rotated(done: Sequence[Rotated], *, as_json: bool) -> None:
-    """Print the timeline of each rotation."""
+def print_rotated(
+    done: Sequence[Rotated], *, as_json: bool, takers: str = "running adapters"
+) -> None:
+    """Print the timeline of each rotation; ``takers`` take over by themselves."""
     if as_json:
         print_json(
             [
@@ -204,7 +206,7 @@ def print_rotated(done: Sequence[Rotated], *, as_json: bool) -> None:
             )
             stderr.print("  fix: mend the edge, or go on with --force", soft_wrap=True)
             continue
-        _print_timeline(one)
+        _print_timeline(one, takers)
 
 
 def print_moved(moved: Moved, *, as_json: bool) -> None:
@@ -255,7 +257,7 @@ def print_moved(moved: Moved, *, as_json: bool) -> None:
         )
 
 
-def _print_timeline(one: Rotated) -> None:
+def _print_timeline(one: Rotated, takers: str) -> None:
     resumed = " (begun by an earlier run)" if one.resumed else ""
     console.print(Text(f"{one.slot}{resumed}", style="bold"), soft_wrap=True)
     entry = f"feed entry {one.sequence}, " if one.sequence else ""
@@ -263,7 +265,7 @@ def _print_timeline(one: Rotated) -> None:
     table.add_row(
         "before" if one.resumed else "now", f"{entry}key {one.key_id[:_SHORT]} is published"
     )
-    table.add_row(f"{one.begins:%Y-%m-%d %H:%M:%S} UTC", "it is used; running adapters take over")
+    table.add_row(f"{one.begins:%Y-%m-%d %H:%M:%S} UTC", f"it is used; {takers} take over")
     for key_id, end in one.retired:
         table.add_row(f"{end:%Y-%m-%d %H:%M:%S} UTC", f"key {key_id[:_SHORT]} is retired")
     console.print(table)

@@ -38,6 +38,7 @@ from gateway.hub.app_parts import (
     page_secret,
 )
 from gateway.hub.delegation import GrantReader, HubCallers
+from gateway.hub.errors import HubSetupError
 from gateway.hub.exchange_handler import exchange_handler
 from gateway.hub.exchange_service import (
     EXCHANGE_SERVICE,
@@ -370,8 +371,9 @@ class Hub:
         if not self._is_ready:
             return False
         try:
+            self._keys.check(self.feed.anchor, self._clock())
             await self.store.ping()
-        except StoreError:
+        except (HubSetupError, StoreError):
             return False
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import shutil
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,12 @@ from gateway.trust.jws import take_apart
 from gateway.trust.replica import FeedReplica
 from gateway.wire.enrolment import check_hub
 from gateway.wire.key_change import RehearsalView, rehearsal_view, standing_view
-from tests.hub.hub_world import HUB, OPERATOR, HubWorld, hub_world
+from gateway.wire.token_client import TokenError
+from tests.hub.hub_world import HUB, OPERATOR, HubWorld, hub_world, make_directory
+from tests.store.databases import migrated_database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.asyncio
@@ -262,6 +265,43 @@ async def test_a_restart_in_the_middle_signs_with_the_key_whose_time_it_is(tmp_p
         assert json_of(world.hub.feed.head())["kid"] == done.key_id
         assert (await again.replica(first)).anchor.number == 2
         await again.token()
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[str]:
+    with migrated_database("postgres", tmp_path) as dsn:
+        yield dsn
+
+
+@pytest.mark.postgres
+async def test_two_processes_on_one_database_change_over_together(
+    shared: str, tmp_path: Path
+) -> None:
+    clock = Clock()
+    first, second = tmp_path / "one", tmp_path / "two"
+    await make_directory(first, shared, datetime.now(UTC).replace(microsecond=0))
+    shutil.copytree(first, second)
+    async with hub_world(first, clock=clock) as one, hub_world(second, clock=clock) as two:
+        hub, other = Running(one, clock), Running(two, clock)
+        feed, token = await hub.rotate("feed"), await hub.rotate("token")
+        await other.catch_up()
+        # The new files are copied before their time comes; here one of them is late.
+        _, old = await other.token()
+        assert old != token.key_id
+        shutil.copy(first / "keys" / other_file(feed), second / "keys")
+        clock.ahead += 3 * MINUTE
+        for running_hub in (hub, other):
+            signed = running_hub.world.hub.feed.head()
+            assert json_of(signed)["kid"] == feed.key_id
+        with pytest.raises(TokenError):
+            await other.token()
+        shutil.copy(first / "keys" / other_file(token), second / "keys")
+        assert (await other.token())[1] == token.key_id
+
+
+def other_file(done: Any) -> str:
+    """The name of the file of a rotation's new key."""
+    return f"{done.slot}-{int(done.begins.timestamp())}.json"
 
 
 async def test_without_the_file_of_its_key_a_hub_does_not_start(tmp_path: Path) -> None:
