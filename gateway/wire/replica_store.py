@@ -76,8 +76,8 @@ class ReplicaStore:
         """
         if not self._path.exists():
             return False
+        data = read_bounded(self._path, MAX_REPLICA_BYTES, "replica")
         try:
-            data = read_bounded(self._path, MAX_REPLICA_BYTES, "replica")
             self._replica = FeedReplica.from_bytes(self._anchor, data, now)
         except TrustError as error:
             if error.code == FeedFault.FEED_FROM_FUTURE:
