@@ -50,7 +50,7 @@ class HubProcess:
     def feed(self) -> Any:
         """What names its trust anchor."""
         anchor = parse_anchor((self.directory / "anchor.json").read_bytes())
-        return type("Feed", (), {"_anchor": anchor})
+        return type("Feed", (), {"anchor": anchor})
 
     @property
     def registry(self) -> HubProcess:
