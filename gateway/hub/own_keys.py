@@ -21,8 +21,8 @@ from gateway.hub.registry_base import withdrawal
 from gateway.hub.setup import registry_on
 from gateway.store import Store
 from gateway.trust import FeedKind, KeyUse, MemberKind, hub_keys_change, signing_member_key
-from gateway.trust.entries import hub_rehearsal_body
 from gateway.trust.hub_key_life import keys_of, replaced, rotated
+from gateway.trust.rehearsals import hub_rehearsal_body
 from gateway.trust.times import from_seconds
 from gateway.wire.files import refused_as, write_atomically
 from gateway.wire.private_files import write_private_jwk

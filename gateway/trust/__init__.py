@@ -32,15 +32,11 @@ from gateway.trust.enrolment import verify_enrolment as verify_enrolment
 from gateway.trust.enrolment import verify_enrolment_proofs as verify_enrolment_proofs
 from gateway.trust.entries import Distrust as Distrust
 from gateway.trust.entries import Notice as Notice
-from gateway.trust.entries import Rehearsal as Rehearsal
 from gateway.trust.entries import Silence as Silence
 from gateway.trust.entries import StatusEntry as StatusEntry
 from gateway.trust.entries import Superior as Superior
-from gateway.trust.entries import check_sample as check_sample
 from gateway.trust.entries import distrust_body as distrust_body
 from gateway.trust.entries import notice_body as notice_body
-from gateway.trust.entries import parse_rehearsal as parse_rehearsal
-from gateway.trust.entries import rehearsal_body as rehearsal_body
 from gateway.trust.entries import silence_body as silence_body
 from gateway.trust.entries import superior_body as superior_body
 from gateway.trust.errors import AnchorError as AnchorError
@@ -84,6 +80,10 @@ from gateway.trust.lifecycle import apply_key_change as apply_key_change
 from gateway.trust.lifecycle import parse_key_change as parse_key_change
 from gateway.trust.lifecycle import usable_keys as usable_keys
 from gateway.trust.live_rules import Published as Published
+from gateway.trust.rehearsals import Rehearsal as Rehearsal
+from gateway.trust.rehearsals import check_sample as check_sample
+from gateway.trust.rehearsals import parse_rehearsal as parse_rehearsal
+from gateway.trust.rehearsals import rehearsal_body as rehearsal_body
 from gateway.trust.replica import FeedReplica as FeedReplica
 from gateway.trust.replica import Listing as Listing
 from gateway.trust.statements import Statement as Statement

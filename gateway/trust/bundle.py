@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.attestation.errors import AttestationError, AttestationFault
 from gateway.codes.divisions import longest_prefix
-from gateway.trust.entries import Distrust, Notice, Rehearsal, Silence, StatusEntry, Superior
+from gateway.trust.entries import Distrust, Notice, Silence, StatusEntry, Superior
 from gateway.trust.errors import Missing, TrustLookupError
 from gateway.trust.feed import FeedKind
 from gateway.trust.hub_keys import HubKeySet
 from gateway.trust.keys import KeyUse
 from gateway.trust.members import MemberKind, MemberState
+from gateway.trust.rehearsals import Rehearsal
 
 if TYPE_CHECKING:
     from datetime import datetime

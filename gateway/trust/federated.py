@@ -44,16 +44,10 @@ if TYPE_CHECKING:
     from gateway.attestation.sealing_keys import SealingPublicKey
     from gateway.trust.authority import Authority
     from gateway.trust.distrust import DistrustRule
-    from gateway.trust.entries import (
-        Distrust,
-        Notice,
-        Rehearsal,
-        Silence,
-        StatusEntry,
-        Superior,
-    )
+    from gateway.trust.entries import Distrust, Notice, Silence, StatusEntry, Superior
     from gateway.trust.hub_keys import HubKeySet
     from gateway.trust.live_rules import Published
+    from gateway.trust.rehearsals import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,10 @@ from gateway.errors import TrustError
 from gateway.trust.authority import parse_authority
 from gateway.trust.entries import (
     LiveEntry,
-    Rehearsal,
     StatusEntry,
     live_entry,
     parse_distrust,
-    parse_hub_rehearsal,
     parse_notice,
-    parse_rehearsal,
     parse_silence,
     parse_superior,
 )
@@ -53,6 +50,7 @@ from gateway.trust.live_rules import (
     check_still_holds,
     signed_of,
 )
+from gateway.trust.rehearsals import Rehearsal, parse_hub_rehearsal, parse_rehearsal
 from gateway.trust.statements import (
     StatementKind,
     served_prefixes,

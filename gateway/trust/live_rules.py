@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.trust import names
-from gateway.trust.entries import LiveEntry, Rehearsal, StatusEntry, payload_of
+from gateway.trust.entries import LiveEntry, StatusEntry, payload_of
 from gateway.trust.errors import FeedError, FeedFault, StatementError
 from gateway.trust.keys import KeyUse
 from gateway.trust.statements import check_key_times
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.trust.authority import Authority
+    from gateway.trust.rehearsals import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)

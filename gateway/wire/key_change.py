@@ -21,9 +21,9 @@ from hutong.v1 import registry_service_pb2 as pb
 from hutong.v1 import registry_service_pb2_grpc as pb_grpc
 
 from gateway.attestation.sealing import open_question
-from gateway.trust.entries import rehearsal_body
 from gateway.trust.key_proofs import key_proof
 from gateway.trust.keys import KeyState
+from gateway.trust.rehearsals import rehearsal_body
 from gateway.trust.statements import StatementKind, sign_statement, statement_digest
 from gateway.wire.enrolment import ASK_SECONDS, CALL_SECONDS, challenge_binding
 from gateway.wire.errors import RpcFailure, failure_from_rpc_error

@@ -13,9 +13,10 @@ from adapters.platforms import scenario
 from gateway.attestation import generate_signing_key
 from gateway.codes import parse_document
 from gateway.edge.federation import Tried
-from gateway.trust.entries import LiveEntry, Rehearsal, parse_rehearsal, rehearsal_body
+from gateway.trust.entries import LiveEntry
 from gateway.trust.feed import FeedKind
 from gateway.trust.keys import KeyUse, signing_member_key
+from gateway.trust.rehearsals import Rehearsal, parse_rehearsal, rehearsal_body
 from tests.edge.federation import gate
 
 if TYPE_CHECKING:

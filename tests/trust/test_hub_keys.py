@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from gateway.attestation.keys import generate_signing_key
 from gateway.trust import parse_anchor
-from gateway.trust.entries import hub_rehearsal_body
 from gateway.trust.errors import FeedError
 from gateway.trust.feed import FeedKind
 from gateway.trust.feed_log import withdrawal_change
 from gateway.trust.hub_keys import hub_keys_change
 from gateway.trust.keys import KeyUse, MemberKey, signing_member_key
 from gateway.trust.pack import load_pack, make_pack, read_manifest
+from gateway.trust.rehearsals import hub_rehearsal_body
 from gateway.trust.replica import FeedReplica
 from tests.trust.hub_keys_world import LEAD, ChangingHub
 from tests.trust.replica_world import refused

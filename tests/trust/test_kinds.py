@@ -11,15 +11,12 @@ from gateway.attestation.keys import generate_signing_key
 from gateway.trust import feed, jws
 from gateway.trust.anchor import anchor_of
 from gateway.trust.authority import MemberKind, MemberState
-from gateway.trust.entries import (
-    notice_body,
-    rehearsal_body,
-    superior_body,
-)
+from gateway.trust.entries import notice_body, superior_body
 from gateway.trust.errors import FeedError, StatementError
 from gateway.trust.feed import FeedKind
 from gateway.trust.feed_log import sign_entry
 from gateway.trust.keys import KeyUse, MemberKey, signing_member_key
+from gateway.trust.rehearsals import rehearsal_body
 from gateway.trust.replica import FeedReplica
 from gateway.trust.statements import StatementKind
 from tests.trust.replica_world import MINUTE, refused, refuses_next
