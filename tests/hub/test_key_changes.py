@@ -247,6 +247,34 @@ async def test_a_revoked_key_never_comes_back(world: RegistryWorld) -> None:
     )
 
 
+async def test_a_key_to_come_ends_with_the_one_that_leaked_and_a_third_begins_at_once(
+    world: RegistryWorld,
+) -> None:
+    who = region()
+    await world.active(who)
+    old = key_of(who, KeyUse.ATTEST)
+    private, coming = next_key("next/attest", KeyUse.ATTEST, world.clock())
+    await change_keys(world, who, KeyChange(add=(coming,)), private)
+    third, at_once = next_key("third/attest", KeyUse.ATTEST, world.clock() - LEAD)
+    taint = (move(old.key_id, world.clock()),)
+    world.clock.advance(1)
+    # While one waits to begin, another has no reason to hurry.
+    hasty = KeyChange(add=(at_once,), taint=taint)
+    assert await refused(change_keys(world, who, hasty, third)) == "LEAD_TIME_TOO_SHORT"
+    whole = KeyChange(add=(at_once,), taint=taint, revoke=(move(coming.key_id),))
+    await change_keys(world, who, whole, third)
+    states = {
+        key.key_id: key.state(world.clock())
+        for key in authority(world).keys
+        if key.use is KeyUse.ATTEST
+    }
+    assert states == {
+        old.key_id: KeyState.TAINTED,
+        coming.key_id: KeyState.REVOKED,
+        at_once.key_id: KeyState.ACTIVE,
+    }
+
+
 async def test_two_members_never_hold_one_key(world: RegistryWorld) -> None:
     one, other = region(), region(GUANGZHOU)
     await world.active(one)
