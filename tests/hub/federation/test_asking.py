@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
@@ -95,9 +96,9 @@ async def test_what_the_nation_would_distrust_of_a_city_is_counted_through_its_h
     for asking in (place.nation, place.guangdong, place.zhejiang):
         async with asking.operator() as operator:
             preview = await operator.preview(message)
-        # One was issued; nobody is told of fewer than ten.
-        assert (preview.attestations, preview.uncounted) == (FEWEST_COUNTED, "")
-        assert preview.unknown == ()
+        # A few were issued; nobody is told of fewer than ten.
+        assert (preview.attestations or 0) >= FEWEST_COUNTED
+        assert (preview.uncounted, preview.unknown) == ("", ())
     async with place.nation.operator() as operator:
         counted = {item.hub: item for item in (await operator.preview(message)).elsewhere}
         assert counted.keys() == {ZHEJIANG, GUANGDONG}
@@ -150,7 +151,7 @@ async def test_what_cannot_be_counted_is_named(place: Country, gate: Checkpoint)
         finally:
             for line in place.zhejiang.lines:
                 line.heal()
-        await until_true(lambda: _counts(operator, rule))
+    await until_whole(place)
     await until_admitted(gate)
 
 
@@ -182,6 +183,7 @@ async def test_a_key_is_rehearsed_with_the_readers_of_another_province(
         finally:
             for line in place.zhejiang.lines:
                 line.heal()
+    await until_whole(place)
     await until_admitted(gate)
 
 
@@ -205,6 +207,7 @@ async def test_what_a_superior_does_not_allow_fails_a_rehearsal_elsewhere(
     async with place.zhejiang.member(place.hangzhou) as member:
         await until_true(lambda: _has_failed(member, name))
     await until_trusted(gate, lambda _: refusal(gate, HANGZHOU) == "")
+    await until_whole(place)
     await until_admitted(gate)
 
 
@@ -238,22 +241,14 @@ async def test_who_would_approve_a_hub_that_nobody_else_believes_is_told(place: 
 
 async def test_a_hub_stands_as_every_member_does(place: Country) -> None:
     async with place.nation.operator() as operator:
+        # Both provinces follow this feed, once a line that was cut is back.
+        await until_true(lambda: _has_readers(operator, 2))
         standing = await operator.standing(ZHEJIANG)
     assert (standing.urn, standing.state) == (ZHEJIANG, "ACTIVE")
     assert {key.use for key in standing.keys} == {"state", "authenticate", "feed", "token"}
     assert not any(finding.is_error for finding in standing.findings)
-    # Both provinces follow this feed.
-    assert standing.readers_connected >= 2
-    collected = FederationCollector(
-        NATION, place.nation.hub.feeds, lambda: datetime.now(UTC)
-    ).collect()
-    connected = {
-        sample.labels["hub"]: sample.value
-        for family in collected
-        if family.name == "hutong_hub_connected"
-        for sample in family.samples
-    }
-    assert connected == {"330000": 1.0, "440000": 1.0}
+    collector = FederationCollector(NATION, place.nation.hub.feeds, lambda: datetime.now(UTC))
+    await until(lambda: connected_hubs(collector) == {"330000": 1.0, "440000": 1.0})
 
 
 async def test_a_hub_asks_only_those_next_to_it_and_no_loop(place: Country) -> None:
@@ -282,6 +277,28 @@ async def test_a_hub_asks_only_those_next_to_it_and_no_loop(place: Country) -> N
 
 async def _touches(operator: TrustClient, rule: ProtoRule, subject: str) -> bool:
     return subject in (await operator.preview(rule)).published
+
+
+async def _has_readers(operator: TrustClient, count: int) -> bool:
+    return (await operator.standing()).readers_connected >= count
+
+
+def connected_hubs(collector: FederationCollector) -> dict[str, float]:
+    """What Prometheus is told of the lines."""
+    return {
+        sample.labels["hub"]: sample.value
+        for family in collector.collect()
+        if family.name == "hutong_hub_connected"
+        for sample in family.samples
+    }
+
+
+async def until_whole(place: Country) -> None:
+    """Wait until every hub reaches every other: a line that is back is found by and by."""
+    rule = rule_to_proto(DistrustRule(issuer=HANGZHOU, signed_from=datetime.now(UTC)))
+    for hub in (place.nation, place.zhejiang, place.guangdong):
+        async with hub.operator() as operator:
+            await until_true(partial(_counts, operator, rule))
 
 
 async def _counts(operator: TrustClient, rule: ProtoRule) -> bool:
