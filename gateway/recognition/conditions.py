@@ -57,14 +57,6 @@ def conditions_about(match: Match, subject: Level | Outcome | None) -> Condition
     return tuple(left)
 
 
-def all_hold(conditions: Conditions, case: Case) -> bool:
-    """Whether a rule applies."""
-    for _, holds in conditions:  # noqa: SIM110 - a generator costs more than the conditions
-        if not holds(case):
-            return False
-    return True
-
-
 def ask_more(conditions: Conditions, case: Case) -> bool:
     """Whether everything holds but what cannot be told without what is withheld."""
     is_open = False

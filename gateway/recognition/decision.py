@@ -186,7 +186,7 @@ def _first(rules: Iterable[tuple[Rule, Conditions]], case: Case) -> tuple[Rule |
     for rule, conditions in rules:
         if unknown and ask_more(conditions, case):
             return rule, True
-        # `all_hold`, which a call a rule would make dearer than the conditions.
+        # Here, and not behind a call: a call a rule costs more than the conditions.
         for _, holds in conditions:
             if not holds(case):
                 break

@@ -13,7 +13,7 @@ from gateway.attestation.disclosed import CODE_MEMBERS
 from gateway.codes import Level, UnifiedCode
 from gateway.recognition import Match, OutcomeEvidence, RefusedEvidence, VerifiedEvidence
 from gateway.recognition.case import case_of
-from gateway.recognition.conditions import all_hold, ask_more, conditions_about, conditions_of
+from gateway.recognition.conditions import ask_more, conditions_about, conditions_of
 from tests.recognition.samples import NOW, attestation
 from tests.recognition.test_disclosed import shown
 from tests.recognition.test_safety import FAULTS, MATCHES, near_codes
@@ -21,6 +21,7 @@ from tests.recognition.test_safety import FAULTS, MATCHES, near_codes
 if TYPE_CHECKING:
     from gateway.recognition import Evidence
     from gateway.recognition.case import Case
+    from gateway.recognition.conditions import Conditions
 
 _MEMBERS = {
     "schemes": "scheme",
@@ -68,6 +69,10 @@ def _says(match: Match, evidence: Evidence, report: UnifiedCode) -> bool:
         )
         and (not match.only_reports or (is_report and all(of_reports)))
     )
+
+
+def all_hold(conditions: Conditions, case: Case) -> bool:
+    return all(holds(case) for _, holds in conditions)
 
 
 def _same_where_it_may_apply(match: Match, case: Case) -> None:
