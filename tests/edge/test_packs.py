@@ -18,7 +18,7 @@ from gateway.edge import Checkpoint, CheckpointSettings, load_settings
 from gateway.edge.pack_refusals import ClockBehindError, span
 from gateway.edge.packs import PackStore
 from gateway.errors import HutongError
-from gateway.recognition import Verdict
+from gateway.recognition import Verdict, shipped_policy
 from gateway.trust import KeyUse
 from gateway.trust.feed import FeedKind
 from gateway.trust.pack import make_pack
@@ -202,6 +202,29 @@ async def test_a_missing_delta_is_named_and_the_stick_is_read_in_order(stick: St
     async with opened(stick) as checkpoint:
         assert checkpoint.status().sequence == stick.federation.log.sequence
         assert checkpoint.status().trust_seconds == 0
+
+
+@pytest.mark.asyncio
+async def test_a_rule_announced_before_the_line_was_cut_begins_on_its_day(stick: Stick) -> None:
+    today = shipped_policy(GUANGZHOU).to_document()
+    refuse = {"id": "none", "when": {"level": ["GREEN"]}, "verdict": "REFUSE", "choice": "x"}
+    begins = NOW + timedelta(hours=1)
+    tomorrow = {
+        **{name: today[name] for name in ("region", "name", "ages")},
+        "id": f"{GUANGZHOU}@announced",
+        "valid_from": begins.isoformat(),
+        "rules": [refuse],
+    }
+    stick.federation.publish_policy(GUANGZHOU, {**today, "next": tomorrow})
+    stick.say()
+    async with opened(stick) as checkpoint:
+        checkpoint.load_pack(stick.pack())
+        assert checkpoint.verify_offline(stick.carried()).is_admitted
+        assert checkpoint.status().policy_id == today["id"]
+        stick.clock.now = begins
+        result = checkpoint.verify_offline(stick.carried())
+        assert result.decision.verdict is Verdict.REFUSE
+        assert result.decision.policy_id == checkpoint.status().policy_id == tomorrow["id"]
 
 
 @pytest.mark.asyncio
