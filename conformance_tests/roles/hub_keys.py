@@ -79,6 +79,8 @@ class Keys:
             second = self._second(member)
             move = {"key_id": second["kid"], "from": now - 1, "reason": _REASON}
             await self._desk.change(member, {"taint": [move]})
+        # Not older than the change before it.
+        now = int(time.time())
         key = self._next(now, plan.begins)
         kid = member.key("state").kid if plan.signed_by == "stranger" else None
         signer = self._signer(plan.signed_by, member)

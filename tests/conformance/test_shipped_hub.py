@@ -141,7 +141,7 @@ async def disposable_hub(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.asyncio
 async def test_the_shipped_hub_passes_every_check_that_writes_to_it(tmp_path) -> None:
     cases = [case for case in load_cases(Role.HUB) if "disposable" in case.needs]
