@@ -19,6 +19,7 @@ from rich.table import Table
 
 from gateway.cli.hub_join import join_superior
 from gateway.cli.hub_members import COLOURS, STATES, print_allowance, print_members
+from gateway.cli.hub_own import key_line
 from gateway.cli.hub_pack import pack
 from gateway.cli.hub_rotate import rotate
 from gateway.cli.hub_trust import add_commands
@@ -188,6 +189,8 @@ def status(
         for kind, states in found["members"].items():
             text = ", ".join(f"{count} {state.lower()}" for state, count in states.items())
             table.add_row(f"{kind.lower()}s", text)
+        for key in found["keys"]:
+            table.add_row(f"{key['use']} key", key_line(key))
         for hub in found["hubs"]:
             table.add_row("superior" if hub["superior"] else "hub followed", _hub_line(hub))
         console.print(table)

@@ -15,6 +15,7 @@ from hutong.v1 import feed_service_pb2, registry_service_pb2
 from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 from hutong.v1.registry_service_pb2_grpc import RegistryServiceStub
 
+from gateway.cli.hub_own import own_keys
 from gateway.errors import HutongError
 from gateway.hub.errors import HubSetupError
 from gateway.hub.keys import load_signing_key
@@ -293,8 +294,25 @@ class OperatorClient:
             "serving": health.status == health_pb2.HealthCheckResponse.SERVING,
             "sequence": sequence,
             "members": counts,
+            "keys": await self._own_keys(hub),
             "hubs": await self._other_hubs(hub),
         }
+
+    async def _own_keys(self, hub: str) -> list[dict[str, Any]]:
+        """Say which of its own keys the hub uses now, and which are to come."""
+        try:
+            said = await call(
+                self._registry.GetStanding(
+                    registry_service_pb2.GetStandingRequest(urn=hub),
+                    metadata=await self._metadata(),
+                    timeout=CALL_SECONDS,
+                )
+            )
+        except HutongError as error:
+            if error.code != "NOT_FOUND":  # a hub of before its keys changed
+                raise
+            return []
+        return own_keys(said)
 
     async def _other_hubs(self, own: str) -> list[dict[str, Any]]:
         """Say whose feeds the hub passes on, and whether it reaches them now."""

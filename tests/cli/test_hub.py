@@ -266,6 +266,33 @@ async def _enrol(grpc: str, ca_pem: bytes) -> str:
 
 @pytest.mark.processes
 @pytest.mark.timeout(120)
+def test_the_hubs_own_key_is_rotated_beside_the_running_hub(made: Path, tmp_path: Path) -> None:
+    made = Path(shutil.copytree(made, tmp_path / "own"))
+    with running(made):
+        done = invoke("rotate", "--use", "feed", "--in", "10m", "--dir", made, "--json")
+        assert done.exit_code == Exit.OK, done.stderr
+        (rotated,) = json.loads(done.stdout)
+        assert rotated["key"] == "feed"
+        assert not rotated["resumed"]
+        again = invoke("rotate", "--use", "feed", "--in", "10m", "--dir", made, "--json")
+        assert json.loads(again.stdout)[0] == rotated | {"resumed": True, "sequence": 0}
+        # A process looks at a store of its own every few seconds.
+        while rotated["key_id"][:12] not in invoke("standing", HUB, "--dir", made).stdout:
+            pass
+        short = invoke("rotate", "--use", "token", "--in", "1s", "--dir", made)
+        assert short.exit_code == Exit.NEGATIVE
+        assert "LEAD_TIME_TOO_SHORT" in short.stderr
+        audit = invoke("audit", "--subject", HUB, "--dir", made, "--json")
+        assert "rotate-hub-feed" in [line["action"] for line in json.loads(audit.stdout)]
+
+
+def test_a_feed_key_is_not_taken_back_by_a_command(made: Path) -> None:
+    refused = invoke("rotate", "--use", "feed", "--now", "--reason", "synthetic", "--dir", made)
+    assert refused.exit_code == Exit.COULD_NOT_RUN
+    assert "new anchor" in refused.stderr
+
+
+@pytest.mark.timeout(120)
 def test_an_operator_lists_approves_and_suspends_through_the_api(made: Path) -> None:
     with running(made) as listening:
         key_id = asyncio.run(_enrol(listening["grpc"], (made / "tls/ca.pem").read_bytes()))
@@ -286,6 +313,11 @@ def test_an_operator_lists_approves_and_suspends_through_the_api(made: Path) -> 
         assert unknown.exit_code == Exit.NEGATIVE
         assert "NOT_FOUND" in unknown.stderr
         status = json.loads(invoke("status", "--dir", made, "--json").stdout)
+        keys = status.pop("keys")
+        assert [(key["use"], key["state"]) for key in keys] == [
+            ("feed", "active"),
+            ("token", "active"),
+        ]
         assert status == {
             "hub": HUB,
             "serving": True,
