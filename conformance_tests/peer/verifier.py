@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance_tests.peer.verifier_catalogue import ReferenceCatalogues
-from conformance_tests.peer.verifier_feed import listed
 from conformance_tests.peer.verifier_jose import VerifierError
 from conformance_tests.peer.verifier_pack import PackReader
 from conformance_tests.peer.verifier_reading import Reading
+from conformance_tests.peer.verifier_state import listed
 from conformance_tests.peer.verifier_status import ReferenceStatus
 
 _OUTLIVES = {

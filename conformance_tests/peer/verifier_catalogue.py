@@ -14,7 +14,7 @@ from conformance_tests.peer.verifier_rows import ReferenceRows
 from conformance_tests.vectors.keys import digest
 
 if TYPE_CHECKING:
-    from conformance_tests.peer.verifier_feed import State
+    from conformance_tests.peer.verifier_state import State
 
 LEEWAY_SECONDS = 60
 _MAX_AGE_SECONDS = 48 * 3600

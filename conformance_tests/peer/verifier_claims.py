@@ -11,7 +11,7 @@ from conformance_tests.peer.verifier_jose import VerifierError
 from conformance_tests.peer.verifier_reports import prefix_of, reports, shortest
 
 if TYPE_CHECKING:
-    from conformance_tests.peer.verifier_feed import State
+    from conformance_tests.peer.verifier_state import State
 
 _REQUIRED = {"iss", "aud", "iat", "nbf", "exp", "jti", "sub", "use", "code"}
 _OPTIONAL = {"nonce", "bound", "status", "serial"}

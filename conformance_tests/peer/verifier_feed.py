@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conformance_tests.crypto import b64, unb64
-from conformance_tests.peer.verifier_jose import (
-    VerifierError,
-    algorithm_of,
-    is_signed,
-    parsed,
-    thumbprint,
-)
+from conformance_tests.peer.verifier_hub_keys import KIND, HubKeys, first_set, is_set
+from conformance_tests.peer.verifier_jose import VerifierError, is_signed, parsed, thumbprint
+from conformance_tests.peer.verifier_state import Entry, State, listed
+from conformance_tests.peer.verifier_statements import check_statement, check_word
 from conformance_tests.vectors.keys import digest, respelt
 
 LEEWAY_SECONDS = 60
-ZERO = b64(bytes(32))
 _MARK = {"iss", "seq", "digest", "iat"}
 _CLAIMS = {
     "hutong-feed-entry+jwt": {"iss", "seq", "prev", "iat", "kind", "subject", "body"},
@@ -26,55 +20,6 @@ _CLAIMS = {
 }
 _STATEMENTS = {"scheme", "policy"}
 _KNOWN = _STATEMENTS | {"authority", "distrust", "status", "rehearsal", "notice", "superior"}
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A verified entry."""
-
-    claims: dict[str, Any]
-    digest: str
-    token: str
-
-    @property
-    def sequence(self) -> int:
-        """Its number."""
-        return int(self.claims["seq"])
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """What a later entry supersedes."""
-        return self.claims["kind"], self.claims["subject"]
-
-    @property
-    def is_withdrawn(self) -> bool:
-        """Whether it is a tombstone."""
-        return set(self.claims["body"]) == {"withdrawn"}
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What a reader holds; replaced as a whole."""
-
-    sequence: int = 0
-    digest: str = ZERO
-    as_of: int = 0
-    newest: dict[tuple[str, str], Entry] = field(default_factory=dict)
-
-    def live(self) -> list[Entry]:
-        """What is in force, in order."""
-        kept = (entry for entry in self.newest.values() if not entry.is_withdrawn)
-        return sorted(kept, key=lambda entry: entry.sequence)
-
-    def body(self, kind: str, subject: str) -> dict[str, Any] | None:
-        """The body in force; None: there is none."""
-        found = self.newest.get((kind, subject))
-        return None if found is None or found.is_withdrawn else found.claims["body"]
-
-
-def listed(entries: list[Entry]) -> str:
-    """The digest over the digests of entries."""
-    return b64(hashlib.sha256(b"".join(unb64(entry.digest) for entry in entries)).digest())
 
 
 @dataclass(slots=True)
@@ -91,6 +36,7 @@ class ReferenceReplica:
         Raises:
             VerifierError: why not.
         """
+        held = self.state
         try:
             if "snapshot" in step:
                 self._snapshot(step["snapshot"], now)
@@ -99,6 +45,11 @@ class ReferenceReplica:
             else:
                 for token in step["entries"]:
                     self._next(self._entry(token, now))
+        except VerifierError:
+            if "snapshot" in step:
+                # The walk over the hub's sets is no step of its own.
+                self.state = held
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise VerifierError("FEED_MALFORMED") from error
 
@@ -109,8 +60,7 @@ class ReferenceReplica:
         if set(header) != {"alg", "kid", "typ"} or header["typ"] != typ:
             raise VerifierError("FEED_MALFORMED")
         uses = {"feed", "token"} if self.fault == "any-anchor-key" else {"feed"}
-        keys = {key["jwk"]["kid"]: key["jwk"] for key in self.anchor["keys"] if key["use"] in uses}
-        key = keys.get(header["kid"])
+        key = self.hub_keys().find(header["kid"], uses, claims["iat"])
         if key is None or not is_signed(token, key):
             entry, mark = typ == "hutong-feed-entry+jwt", typ != "hutong-feed-entry+jwt"
             ignored = (entry and self.fault == "entry-signature-ignored") or (
@@ -131,6 +81,22 @@ class ReferenceReplica:
         claims = self._read(token, "hutong-feed-entry+jwt", now)
         return Entry(claims, digest(token), token)
 
+    def hub_keys(self) -> HubKeys:
+        """The newest set of the hub's own keys."""
+        return self.state.hub_keys or first_set(self.anchor, self.fault)
+
+    def walk(self, tokens: list[str], now: int) -> None:
+        """Follow the sets that are listed, before anything else of the list is judged."""
+        if self.fault == "sets-unread":
+            return
+        sets = sorted(filter(is_set, tokens), key=lambda token: int(parsed(token)[1]["seq"]))
+        for token in sets:
+            number = parsed(token)[1]["subject"].partition("#")[2]
+            if int(number) > self.hub_keys().number:
+                entry = self._entry(token, now)
+                after = self.hub_keys().advanced(entry.claims)
+                self.state = replace(self.state, hub_keys=after)
+
     # -- steps ------------------------------------------------------------------
 
     def _next(self, entry: Entry) -> None:
@@ -148,6 +114,8 @@ class ReferenceReplica:
         if entry.sequence > state.sequence + 1 and self.fault != "gap-accepted":
             raise VerifierError("FEED_GAP")
         state = self._spelled(entry.claims["prev"], "entry")
+        if entry.claims["iat"] < state.dated and self.fault != "entry-from-before-accepted":
+            raise VerifierError("FEED_MALFORMED")
         follows = entry.claims["prev"] == state.digest or self.fault == "previous-ignored"
         if not follows and self.fault != "gap-accepted":
             raise VerifierError("FEED_FORK")
@@ -176,7 +144,15 @@ class ReferenceReplica:
         if self.fault == "superseded-kept" and entry.place in state.newest:
             newest[entry.place[0], f"{entry.sequence} {entry.place[1]}"] = entry
             newest[entry.place] = state.newest[entry.place]
-        after = State(entry.sequence, entry.digest, max(state.as_of, entry.claims["iat"]), newest)
+        iat = entry.claims["iat"]
+        after = State(
+            entry.sequence, entry.digest, max(state.as_of, iat), iat, state.hub_keys, newest
+        )
+        if entry.place[0] == KIND and self.fault != "sets-unread":
+            if entry.is_withdrawn and self.fault != "set-withdrawn":
+                raise VerifierError("FEED_MALFORMED")
+            if not entry.is_withdrawn:
+                after = replace(after, hub_keys=self.hub_keys().advanced(entry.claims))
         if self.fault == "refusal-changes-state":
             self.state = after
         self._check(entry, newest)
@@ -196,13 +172,29 @@ class ReferenceReplica:
             self.state = replace(state, as_of=max(state.as_of, claims["iat"]))
 
     def _snapshot(self, snapshot: dict[str, Any], now: int) -> None:
+        if self.fault != "snapshot-sets-unread":
+            self.walk(snapshot["entries"], now)
         claims = self._read(snapshot["manifest"], "hutong-feed-manifest+jwt", now)
         held = self.state
         if claims["seq"] < held.sequence and self.fault != "older-snapshot-accepted":
             raise VerifierError("FEED_ROLLED_BACK")
         entries = [self._entry(token, now) for token in snapshot["entries"]]
         newest = {entry.place: entry for entry in entries}
-        new = State(claims["seq"], claims["digest"], max(held.as_of, claims["iat"]), newest)
+        dated = [entry.claims["iat"] for entry in entries]
+        if dated != sorted(dated) and self.fault != "entry-from-before-accepted":
+            raise VerifierError("FEED_MALFORMED")
+        held_number = 0 if held.hub_keys is None else held.hub_keys.number
+        sets = [place for place in newest if place[0] == KIND]
+        if len(sets) < held_number and self.fault != "snapshot-without-its-sets":
+            raise VerifierError("FEED_ROLLED_BACK")
+        new = State(
+            claims["seq"],
+            claims["digest"],
+            max(held.as_of, claims["iat"]),
+            max(dated, default=0),
+            held.hub_keys,
+            newest,
+        )
         stones = [entry for entry in entries if entry.is_withdrawn]
         if len(newest) != len(entries) or [e.sequence for e in entries] != sorted(
             {e.sequence for e in entries}
@@ -248,6 +240,8 @@ class ReferenceReplica:
     def _check(self, entry: Entry, newest: dict[tuple[str, str], Entry]) -> None:
         kind, subject = entry.place
         body = entry.claims["body"]
+        if kind == KIND and self.fault != "sets-unread":
+            return
         if kind not in _KNOWN:
             if self.fault == "unknown-kind-refused":
                 raise VerifierError("FEED_UNSUPPORTED")
@@ -259,9 +253,9 @@ class ReferenceReplica:
         if kind == "authority":
             self._check_authority(subject, body, newest)
         elif kind in _STATEMENTS:
-            self._check_statement(entry, newest)
+            check_statement(self.state, entry, newest, self.fault)
         elif kind == "status":
-            self._check_status(entry, newest)
+            check_word(self.state, entry, newest, self.fault)
 
     def _check_authority(
         self, subject: str, body: dict[str, Any], newest: dict[tuple[str, str], Entry]
@@ -276,75 +270,6 @@ class ReferenceReplica:
             theirs = entry.claims["body"].get("prefixes", []) if active else []
             if set(theirs) & set(body["prefixes"]) and self.fault != "prefix-shared":
                 raise VerifierError("FEED_MALFORMED")
-
-    def _check_statement(self, entry: Entry, newest: dict[tuple[str, str], Entry]) -> None:  # noqa: C901 - a line a rule
-        if entry.place[0] == "policy" and self.fault == "policies-refused":
-            raise VerifierError("FEED_UNSUPPORTED")
-        if self.fault == "unsigned-taken" and "statement" not in entry.claims["body"]:
-            return
-        if set(entry.claims["body"]) != {"statement"}:
-            raise VerifierError("FEED_MALFORMED")
-        token = entry.claims["body"]["statement"]
-        header, claims = parsed(token)
-        found = newest.get(("authority", claims["iss"]))
-        if found is None:
-            raise VerifierError("FEED_MALFORMED")
-        authority = found.claims["body"]
-        keys = [
-            key
-            for key in authority["keys"]
-            if key["jwk"]["kid"] == header["kid"]
-            and (key["use"] == "state" or self.fault == "statement-use-ignored")
-        ]
-        unsigned = not keys or not is_signed(token, keys[0]["jwk"])
-        if unsigned and self.fault != "statement-signature-ignored":
-            raise VerifierError("FEED_MALFORMED")
-        if keys and algorithm_of(keys[0]["jwk"]) != header["alg"]:
-            raise VerifierError("FEED_MALFORMED")
-        kinds = authority.get("kinds")
-        barred = kinds is not None and entry.place[0] not in kinds
-        if barred and self.fault != "statement-kinds-ignored":
-            raise VerifierError("FEED_MALFORMED")
-        region = str(claims["body"].get("region", claims["iss"].rpartition(":")[2]))
-        own = region.startswith(tuple(authority["prefixes"]))
-        if not own and self.fault != "statement-for-others":
-            raise VerifierError("FEED_MALFORMED")
-        before = self.state.newest.get(entry.place)
-        if before is not None and not before.is_withdrawn:
-            older = parsed(before.claims["body"]["statement"])[1]["iat"]
-            if claims["iat"] < older and self.fault != "older-statement-accepted":
-                raise VerifierError("FEED_ROLLED_BACK")
-
-    def _check_status(self, entry: Entry, newest: dict[tuple[str, str], Entry]) -> None:
-        token = entry.claims["body"]["statement"]
-        header, claims = parsed(token)
-        found = newest.get(("authority", claims["iss"]))
-        keys = [
-            key
-            for key in (found.claims["body"]["keys"] if found else ())
-            if key["use"] == "attest" and key["jwk"]["kid"] == header["kid"]
-        ]
-        unsigned = not keys or not is_signed(token, keys[0]["jwk"])
-        if unsigned and self.fault != "word-signature-ignored":
-            raise VerifierError("FEED_MALFORMED")
-        if claims["uri"] != entry.place[1] and self.fault != "word-for-any-list":
-            raise VerifierError("FEED_MALFORMED")
-        if self.fault != "changes-unchecked":
-            _check_changes(claims)
-        before = self.state.newest.get(entry.place)
-        if before is not None and not before.is_withdrawn and before.digest != entry.digest:
-            held = parsed(before.claims["body"]["statement"])[1]["seq"]
-            if claims["seq"] < held and self.fault != "older-word-accepted":
-                raise VerifierError("FEED_ROLLED_BACK")
-
-
-def _check_changes(claims: dict[str, Any]) -> None:
-    for value, indices in claims["changes"].items():
-        fits = str(int(value)) == value and int(value) < 1 << claims["base"]["bits"]
-        if not fits or not indices or indices != sorted(set(indices)):
-            raise VerifierError("FEED_MALFORMED")
-        if indices[-1] >= claims["base"]["size"]:
-            raise VerifierError("FEED_MALFORMED")
 
 
 def _name(typ: str) -> str:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from conformance_tests.peer.verifier_feed import (
-    LEEWAY_SECONDS,
-    Entry,
-    ReferenceReplica,
-    State,
-    listed,
-)
+from conformance_tests.peer.verifier_feed import LEEWAY_SECONDS, ReferenceReplica
 from conformance_tests.peer.verifier_jose import VerifierError, is_signed, parsed
+from conformance_tests.peer.verifier_state import Entry, State, listed
 from conformance_tests.vectors.keys import digest
 
 if TYPE_CHECKING:
@@ -54,6 +49,17 @@ class PackReader(ReferenceReplica):
         head, token, *lines = text.split("\n")
         if head != _FORMAT or lines.pop() != "":
             raise VerifierError("PACK_INVALID")
+        before = self.state
+        try:
+            if self.fault != "pack-sets-unread":
+                self.walk([line for line in lines if _is_entry(line)], now)
+            self._taken(token, lines, now)
+        except (VerifierError, KeyError, TypeError, ValueError):
+            if self.fault != "refused-pack-kept":
+                self.state = before
+            raise
+
+    def _taken(self, token: str, lines: list[str], now: int) -> None:
         claims = self._manifest(token, now)
         held = self.state
         self._check_order(claims, held)
@@ -73,7 +79,8 @@ class PackReader(ReferenceReplica):
         newest = dict(held.newest) if claims["after"] else {}
         newest |= {entry.place: entry for entry in entries}
         as_of = held.as_of if held.as_of and self.fault == "pack-age-of-first" else claims["iat"]
-        new = State(claims["seq"], claims["digest"], as_of, newest)
+        dated = max((entry.claims["iat"] for entry in newest.values()), default=0)
+        new = State(claims["seq"], claims["digest"], as_of, dated, held.hub_keys, newest)
         fixed = (claims["live"], claims["entries"]) == (len(new.live()), listed(new.live()))
         if not fixed and self.fault not in ("pack-sum-ignored", "pack-length-ignored"):
             raise VerifierError("PACK_INVALID")
@@ -91,8 +98,7 @@ class PackReader(ReferenceReplica):
         if header["typ"] != "hutong-pack+jwt" and self.fault != "pack-type-ignored":
             raise VerifierError("PACK_INVALID")
         uses = {"feed", "token"} if self.fault == "pack-by-any-anchor-key" else {"feed"}
-        keys = {key["jwk"]["kid"]: key["jwk"] for key in self.anchor["keys"] if key["use"] in uses}
-        key = keys.get(header["kid"])
+        key = self.hub_keys().find(header["kid"], uses, claims["iat"])
         unsigned = key is None or not is_signed(token, key)
         if unsigned and self.fault != "pack-signature-ignored":
             raise VerifierError("FEED_SIGNATURE")
@@ -134,3 +140,7 @@ class PackReader(ReferenceReplica):
         for entry in entries:
             if numbers.get(entry.sequence, entry.digest) != entry.digest:
                 raise VerifierError("FEED_FORK")
+
+
+def _is_entry(line: str) -> bool:
+    return parsed(line)[0].get("typ") == "hutong-feed-entry+jwt"

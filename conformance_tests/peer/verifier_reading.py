@@ -22,7 +22,7 @@ from conformance_tests.vectors.armour import PART_PREFIX, PREFIX, from_armour
 from conformance_tests.vectors.parts import TYPE as PART_TYPE
 
 if TYPE_CHECKING:
-    from conformance_tests.peer.verifier_feed import State
+    from conformance_tests.peer.verifier_state import State
 
 LEEWAY_SECONDS = 60  # HT-ATT-6
 MAX_TOKEN_BYTES = 8192  # HT-ATT-9

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from conformance_tests.peer.verifier_jose import parsed, strict_json
 
 if TYPE_CHECKING:
-    from conformance_tests.peer.verifier_feed import State
+    from conformance_tests.peer.verifier_state import State
 
 LEEWAY_SECONDS = 60
 _ROW = {

@@ -16,7 +16,7 @@ from conformance_tests.peer.verifier_jose import (
 from conformance_tests.vectors.keys import digest
 
 if TYPE_CHECKING:
-    from conformance_tests.peer.verifier_feed import State
+    from conformance_tests.peer.verifier_state import State
 
 _LIST_TYPE = "statuslist+jwt"
 _CHANGE_TYPE = "hutong-status+jwt"

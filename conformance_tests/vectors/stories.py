@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from conformance_tests.vectors import stories_packs
+from conformance_tests.vectors import stories_keys, stories_packs
 from conformance_tests.vectors.chain import Chain, Link, listed
 from conformance_tests.vectors.keys import respelt, vector_key
 from conformance_tests.vectors.lists import status_entry
@@ -137,6 +137,18 @@ def _spelt(plan: VerifierPlan, chain: Chain) -> Told:
     else:
         steps += [{"entries": [link.token]}, {"head": chain.head(NOW - 40)}]
     return told(chain, steps, plan)
+
+
+def _dated(plan: VerifierPlan, chain: Chain) -> Told:
+    """A snapshot, then one more entry; broken, it is dated before the one it follows."""
+    steps: list[dict[str, Any]] = [{"snapshot": chain.snapshot(NOW - 60)}]
+    newest = chain.links[-1]
+    iat = NOW - DAY if plan.feed_break else NOW - 50
+    subject = f"{NEIGHBOUR}#key-expiring"
+    link = chain.link(newest.sequence + 1, newest.digest, "notice", subject, _notice(), iat)
+    if not plan.feed_break:
+        chain.links.append(link)
+    return told(chain, [*steps, {"entries": [link.token]}], plan)
 
 
 def _head(plan: VerifierPlan, chain: Chain) -> Told:
@@ -332,4 +344,6 @@ _STORIES: dict[str, Callable[[VerifierPlan, Chain], Told]] = {
     "policy": _policy,
     "status": _status,
     **stories_packs.STORIES,
+    **stories_keys.STORIES,
+    "dated": _dated,
 }

@@ -20,6 +20,7 @@ from conformance_tests.vectors.armour import to_armour
 from conformance_tests.vectors.catalogues import files
 from conformance_tests.vectors.keys import vector_key
 from conformance_tests.vectors.plan import NOW, VerifierPlan
+from conformance_tests.vectors.stories_keys import NAMES as FEED_KEYS
 from conformance_tests.vectors.tokens import attestation, key_of
 from conformance_tests.vectors.world import FEED_KEY, SCHEME_KEY, World
 
@@ -42,6 +43,7 @@ _KEYS: Final = (
         for use in ("attest", "attest-ed25519", "state", "authenticate", "seal")
     ),
     SCHEME_KEY,
+    *FEED_KEYS,
 )
 
 

@@ -24,6 +24,10 @@ _ROOT = Path(__file__).parents[2]
 _NODE = _ROOT / "conformance_tests" / "verifiers" / "node"
 
 
+OFFERS = ("armour", "disclosure", "packs", "catalogues", "hub-keys")
+"""What the readers that we ship declare: everything."""
+
+
 async def defects(harness: str, which: str = "V-", offers: tuple[str, ...] = ()) -> dict[str, str]:
     """Run the checks of the role; what did not pass, with why."""
     profile = Profile(Role.VERIFIER, harness, _ROOT, {}, frozenset(offers))
@@ -40,7 +44,7 @@ async def defects(harness: str, which: str = "V-", offers: tuple[str, ...] = ())
 @pytest.mark.asyncio
 async def test_the_shipped_verifier_passes_every_check() -> None:
     harness = shlex.join([sys.executable, "-m", "tests.conformance.shipped_verifier"])
-    assert await defects(harness, offers=("armour", "disclosure", "packs", "catalogues")) == {}
+    assert await defects(harness, offers=OFFERS) == {}
 
 
 def unavailable(why: str) -> NoReturn:

@@ -121,20 +121,21 @@ async function next(state, found) {
   const other = found.seq === state.seq || [...state.newest.values()].some((held) => held.seq === found.seq && held.digest !== found.digest);
   need(found.seq > state.seq, other ? 'FEED_FORK' : 'FEED_ROLLED_BACK');
   need(found.seq === state.seq + 1, 'FEED_GAP');
+  need(found.iat >= (state.iat ?? 0), 'FEED_MALFORMED');
   state = spelled(state, found.prev);
   need(found.prev === state.digest, 'FEED_FORK');
   const newest = new Map(state.newest).set(place(found), found);
   await check(found, newest, state.newest);
-  return { seq: found.seq, digest: found.digest, asOf: Math.max(state.asOf, found.iat), newest };
+  return { seq: found.seq, digest: found.digest, iat: found.iat, asOf: Math.max(state.asOf, found.iat), newest };
 }
 async function snapshot(held, given, anchor, now) {
   const manifest = await mark(given.manifest, 'manifest', anchor, now);
   need(manifest.seq >= held.seq, 'FEED_ROLLED_BACK');
   const entries = await Promise.all(given.entries.map((token) => entry(token, anchor, now)));
   const newest = new Map(entries.map((each) => [place(each), each]));
-  const state = { seq: manifest.seq, digest: manifest.digest, asOf: Math.max(held.asOf, manifest.iat), newest };
+  const state = { seq: manifest.seq, digest: manifest.digest, iat: entries.at(-1)?.iat, asOf: Math.max(held.asOf, manifest.iat), newest };
   const live = inForce({ newest });
-  need(newest.size === entries.length && entries.every((each, i) => i === 0 || entries[i - 1].seq < each.seq), 'FEED_MALFORMED');
+  need(newest.size === entries.length && entries.every((each, i) => i === 0 || (entries[i - 1].seq < each.seq && entries[i - 1].iat <= each.iat)), 'FEED_MALFORMED');
   need(manifest.count === live.length && manifest.entries === listed(live), 'FEED_MALFORMED');
   need(manifest.tombstones === listed(entries.filter(withdrawn)), 'FEED_MALFORMED');
   const end = entries.at(-1);
@@ -206,8 +207,7 @@ function checkClaims(claims) {
     need(exp <= (report.valid_until ?? exp), 'LIFETIME_TOO_LONG');
   }
 }
-// In use when it signed: whether it still is does not matter.
-function checkKey(key, iat) {
+function checkKey(key, iat) { // In use when it signed: whether it still is does not matter.
   need(key.revoked_at === undefined, 'KEY_REVOKED');
   need(iat < (key.tainted_from ?? Infinity), 'KEY_TAINTED');
   return need(key.not_before - LEEWAY <= iat && iat < (key.not_after ?? Infinity) + LEEWAY, 'KEY_NOT_VALID_NOW');
