@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from adapters.platforms import CREDENTIALS, platform, serve_platform
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from tests.adapters.platforms.support import Clock
 
 
+@cache
 def load_city(name: str) -> Scheme:
+    """The scheme of a city, read once: nothing can change it."""
     return read_city(SCHEMES_FOLDER / name)
 
 
