@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from gateway.attestation.keys import generate_signing_key
@@ -172,12 +171,9 @@ def own_member_keys(
                     f"{settings.keys.feed.parent}",
                     fix="put it back while this hub joins: every key is proven once",
                 )
-            # Above there is no need to know since when, only until when.
-            end = key.not_after
-            begin = now if end is None else min(now, end - timedelta(seconds=1))
-            begin = max(begin, key.not_before)
-            made = signing_member_key(private, use, not_before=begin, not_after=end)
-            found.append((private, made))
+            # Until when each signs, the own feed says; one that has ended could not enrol.
+            begin = max(now, key.not_before)
+            found.append((private, signing_member_key(private, use, not_before=begin)))
     return tuple(found)
 
 

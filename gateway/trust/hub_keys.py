@@ -10,8 +10,7 @@ What has to hold of a set under the anchor so far (:func:`advanced`):
 
 * it is the next one, of the same hub, and was signed by a feed key in force;
 * every feed key stays, from the same instant on: what it signed has to verify. Its end
-  may be set, or moved while it lies ahead, never into the past, and is final once it
-  has come;
+  is said once, and not of the past;
 * a new key begins no earlier than the set;
 * from the set on there is a feed key in force at every instant, for ever;
 * only a token key can be revoked. For a feed key there is no such word: whoever has it
@@ -19,7 +18,7 @@ What has to hold of a set under the anchor so far (:func:`advanced`):
 
 An anchor that a neighbour's feed names (``is_bound``: a hub above or below) takes no
 feed key from a set: which keys verify that feed is the neighbour's to say (HT-FED-6).
-Its sets are counted, and tell its token keys.
+Its sets end those keys, and tell its token keys.
 """
 
 from __future__ import annotations
@@ -121,7 +120,11 @@ def advanced(anchor: TrustAnchor, keys: HubKeySet) -> TrustAnchor:
     except (AnchorError, KeyMaterialError) as error:
         raise FeedError(f"the set of keys does not hold: {error}") from None
     if anchor.is_bound:
-        return replace(anchor, number=keys.number, token_keys=after.token_keys)
+        feed_keys = {
+            key_id: _narrowed(key, after.feed_keys.get(key_id))
+            for key_id, key in anchor.feed_keys.items()
+        }
+        return replace(anchor, number=keys.number, feed_keys=feed_keys, token_keys=after.token_keys)
     at = to_seconds(keys.entry.issued_at)
     _check_kept(anchor.feed_keys, after.feed_keys, at)
     _check_kept(anchor.token_keys, after.token_keys, at, may_go=True)
@@ -181,11 +184,19 @@ def _check_kept(
             raise FeedError("a feed key of the hub is left out")
         if held.first_second != key.first_second:
             raise FeedError("a key of the hub begins at another time than was said")
-        if held.end_second != key.end_second and min(held.end_second, key.end_second) < at:
-            raise FeedError("a key of the hub does not end, nor come back, in the past")
+        is_open = key.not_after is None
+        if held.end_second != key.end_second and (not is_open or held.end_second < at):
+            raise FeedError("the end of a key of the hub is said once, and not of the past")
     for key_id in after.keys() - before.keys():
         if after[key_id].first_second < at:
             raise FeedError("a new key of the hub does not begin in the past")
+
+
+def _narrowed(key: VerificationKey, said: VerificationKey | None) -> VerificationKey:
+    """A key that a neighbour names, with the end that its own hub says."""
+    if said is None or said.end_second >= key.end_second:
+        return key
+    return replace(key, not_after=said.not_after)
 
 
 def _check_no_gap(keys: Iterable[VerificationKey], at: int) -> None:

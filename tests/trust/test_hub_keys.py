@@ -299,6 +299,16 @@ def test_the_next_number_is_the_only_one(hub: ChangingHub, number: int, code: st
     refused(replica, lambda: replica.apply_entry(entry.token, hub.now), code)
 
 
+def test_an_end_that_was_said_is_not_moved(hub: ChangingHub) -> None:
+    replica = hub.replica()
+    replica.apply_entry(hub.say(hub.rotated(KeyUse.FEED)).token, hub.now)
+    first, *rest = hub.keys
+    assert first.not_after is not None
+    later = dataclasses.replace(first, not_after=first.not_after + LEAD)
+    entry = hub.say([later, *rest])
+    refused(replica, lambda: replica.apply_entry(entry.token, hub.now), "FEED_MALFORMED")
+
+
 def test_an_ended_key_does_not_come_back(hub: ChangingHub) -> None:
     replica = hub.replica()
     replica.apply_entry(hub.rotate().token, hub.now)
@@ -374,6 +384,21 @@ def test_keys_that_a_neighbour_names_are_not_added_to(hub: ChangingHub) -> None:
     entry = hub.publish_policy("330100")
     refused(replica, lambda: replica.apply_entry(entry.token, hub.now), "FEED_SIGNATURE")
     assert set(replica.anchor.feed_keys) == set(hub.anchor.feed_keys)
+
+
+def test_a_set_ends_the_keys_that_a_neighbour_names(hub: ChangingHub) -> None:
+    old = hub.feed_key
+    keys = hub.rotated(KeyUse.FEED)
+    named = {keys[-1].key_id: keys[-1].verification_key(issuer=HUB)}
+    replica = FeedReplica(
+        dataclasses.replace(hub.anchor, feed_keys={**hub.anchor.feed_keys, **named}, is_bound=True)
+    )
+    for entry in (*hub.entries, hub.say(keys)):
+        replica.apply_entry(entry.token, hub.now)
+    hub.tick(LEAD.total_seconds())
+    head = hub.log.head(old, now=hub.now)
+    refused(replica, lambda: replica.apply_head(head, hub.now), "FEED_SIGNATURE")
+    replica.apply_head(hub.head(), hub.now)
 
 
 def test_with_the_next_key_named_first_a_neighbours_reader_goes_on(hub: ChangingHub) -> None:

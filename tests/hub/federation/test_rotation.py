@@ -8,6 +8,7 @@ handed the anchor anew.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -37,8 +38,11 @@ from tests.hub.federation.world import (
     Country,
     Place,
     country,
+    join,
+    start_hub,
     until,
 )
+from tests.hub.hub_world import now_region
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -201,3 +205,18 @@ async def test_a_checkpoint_that_was_away_through_all_of_it_catches_up(
     settings = gate.settings.model_copy(update={"state_dir": tmp_path / "state"})
     async with Checkpoint.open(settings) as late:
         await until_trusted(late, lambda bundle: bundle.authority(HANGZHOU))
+
+
+async def test_a_hub_that_has_changed_its_keys_joins_another(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        nation = await start_hub(stack, tmp_path / "nation", NATION)
+        zhejiang = await start_hub(stack, tmp_path / "zhejiang", ZHEJIANG, more=QUICK)
+        done = await rotated(zhejiang, KeyUse.FEED)
+        await zhejiang.admit(now_region(HANGZHOU))
+        await until(lambda: signs_feed(zhejiang) == done.key_id)
+        await join(stack, zhejiang, nation, "33")
+        await until(lambda: ZHEJIANG in nation.hub.feeds)
+        await until_relayed(nation, zhejiang)
+        relay = cast("RelayedFeed", nation.hub.feeds[ZHEJIANG])
+        assert relay.bundle is not None
+        assert relay.bundle.authority(HANGZHOU).is_active
