@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SOUND = Observed(kind="answer")
 _ENVELOPE_BYTES = 600
-_PATIENCE_SECONDS = 4.0
+_PATIENCE_SECONDS = 8.0
 """How long the suite's questions may take where that is what is looked at."""
 _ROUNDING_SECONDS = 0.5
 """gRPC rounds deadlines up on the wire."""

@@ -31,7 +31,7 @@ GRANT = "hutong-grant+jwt"
 _GRANT_SECONDS = 300
 _ENVELOPE_BYTES = 600
 _ROUNDING_SECONDS = 0.5
-_PATIENCE_SECONDS = 4.0
+_PATIENCE_SECONDS = 8.0
 _Stream = exchange_service_pb2.ExchangeServiceQueryStreamRequest
 
 
@@ -103,7 +103,7 @@ class Below:
 
     def _played(self, division: str, *, reachable: bool = True) -> SuiteMember:
         adapter = self._adapter
-        adapter.holds, adapter.watches, adapter.superiors = False, False, ()
+        adapter.holds, adapter.deaf, adapter.watches, adapter.superiors = False, False, False, ()
         endpoint = adapter.endpoint if reachable else NOWHERE
         made = hub_below(division, int(time.time()), endpoint=endpoint, ca_pem=adapter.ca_pem)
         adapter.authority = made.urn

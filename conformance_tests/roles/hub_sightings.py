@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from hutong.v1 import sighting_service_pb2 as pb
 
-from conformance_tests.model import CheckFailedError, Observed
+from conformance_tests.model import CheckFailedError, Observed, VoidError
 from conformance_tests.roles import calls
 from conformance_tests.roles.hub_desk import QUERY
 from conformance_tests.roles.plan import Plan
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SOUND = Observed(kind="answer")
 _TAG_BYTES = 16
 _SPAN_SECONDS = 600
+_SHORT_SPAN_SECONDS = 3
+"""Time for two reports, and no more to wait for."""
 _BATCH = 1024
 """As sighting_service.proto says."""
 _MOST_REPORTS = 65_536
@@ -122,14 +124,17 @@ class Sightings:
         return SOUND
 
     async def _forgotten(self) -> Observed:
-        """A tag is forgotten when its span ends."""
-        first, second = [await self._desk.checkpoint() for _ in range(2)]
+        """A tag is known until its span ends, and forgotten from then on."""
+        first, second, third = [await self._desk.checkpoint() for _ in range(3)]
         now = int(time.time())
         tag = os.urandom(_TAG_BYTES)
-        ends = now + 1
+        ends = now + _SHORT_SPAN_SECONDS
         await self._report(first, (tag, now, ends))
+        (answer,) = await self._report(second, (tag, now, ends))
+        if not answer.elsewhere:
+            raise VoidError("a tag was not known while its span lasted")
         await asyncio.sleep(max(0.0, ends + 0.1 - time.time()))
-        (answer,) = await self._report(second, (tag, now, time.time() + _SPAN_SECONDS))
+        (answer,) = await self._report(third, (tag, now, int(time.time()) + _SPAN_SECONDS))
         if answer.elsewhere:
             raise CheckFailedError("a tag outlived its span (HT-SGT-4)")
         return SOUND
