@@ -46,8 +46,9 @@ TESTS = pytest -n $(shell expr $(NPROC) + 1) --dist loadfile --no-loadscope-reor
 test: $(STAMP) ## Run the tests
 	$(TESTS) -m "not long"
 
+# Only the files that hold one: collecting all takes every worker as long as a test.
 test-long: $(STAMP) ## Run the tests that walk a whole program or a whole matrix
-	$(TESTS) -m long
+	$(TESTS) -m long $$(grep -rl --include='test_*.py' 'mark\.long' tests)
 
 fast: $(STAMP) ## Run the tests that start no process
 	$(TESTS) -m "not processes and not postgres and not long"
