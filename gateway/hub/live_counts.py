@@ -132,7 +132,9 @@ async def _ask(
         _log.info("count_live_failed", authority=authority, error=type(error).__name__)
         return LiveCount(None, authority)
     if response.unknown:
-        return LiveCount(None, response.unknown[0])
+        named = response.unknown[0]
+        is_urn = names.region_of(named) is not None or names.is_hub_urn(named)
+        return LiveCount(None, named if is_urn else authority)
     return LiveCount(max(FEWEST_COUNTED, int(response.attestations)))
 
 

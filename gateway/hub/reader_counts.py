@@ -24,6 +24,7 @@ from hutong.v1 import feed_service_pb2, readers_pb2
 from hutong.v1.feed_service_pb2_grpc import FeedServiceStub
 
 from gateway.hub.hubs_around import NEXT_SHARE
+from gateway.hub.readers import reason_word
 from gateway.trust import names
 
 if TYPE_CHECKING:
@@ -221,12 +222,15 @@ def count_to_proto(count: ReaderCount) -> readers_pb2.HubReaders:
 
 
 def count_from_proto(message: readers_pb2.HubReaders) -> ReaderCount:
-    """A count as another hub told it."""
+    """A count as another hub told it; of its reasons only words."""
+    failing: Counter[str] = Counter()
+    for item in message.failing[:MAX_REASONS]:
+        failing[reason_word(item.reason)] += item.readers
     return ReaderCount(
         hub=message.hub,
         connected=message.connected,
         verified=message.verified,
-        failing={item.reason: item.readers for item in message.failing[:MAX_REASONS]},
+        failing=dict(failing),
         silent=message.silent,
         callers=message.callers,
     )

@@ -121,7 +121,7 @@ class Readers:
                 self.expect(result.rehearsal)
             answers = self._answers.get(result.rehearsal)
             if answers is not None and (caller in answers or len(answers) < MAX_READERS):
-                reason = "" if result.verified else _reason(result.reason)
+                reason = "" if result.verified else reason_word(result.reason)
                 answers[caller] = reason
                 key = (result.rehearsal, caller)
                 _put(self._news.answers, key, AnswerRow(result.rehearsal, caller, reason, now))
@@ -191,8 +191,8 @@ class Readers:
         return tuple(sorted(found, key=lambda reader: (reader.sequence, reader.urn)))
 
 
-def _reason(text: str) -> str:
-    """An upper-snake word; whatever else a reader says is not passed on."""
+def reason_word(text: str) -> str:
+    """Return an upper-snake word; whatever else is said, ``UNKNOWN``, is not passed on."""
     return text if _REASON.fullmatch(text) else "UNKNOWN"
 
 
