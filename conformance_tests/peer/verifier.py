@@ -78,14 +78,19 @@ class ReferenceVerifier:
             return answer
         try:
             claims, kid = Reading(state, request, now, self.fault).verify()
+            status_as_of = claims["iat"]
+            if self.fault == "fresh-without-a-list":
+                status_as_of = state.as_of
             if "status" in claims:
                 lists = [*request.get("lists", []), *replica.lists]
                 status = ReferenceStatus(state, lists, now, self.fault)
                 status.check(claims, kid)
+                status_as_of = status.as_of(claims)
         except VerifierError as error:
             return {**answer, "ok": False, "reason": str(error)}
         level = "GREEN" if self.fault == "level-always-green" else claims["code"]["level"]
-        return {**answer, "level": level, "issuer": claims["iss"]}
+        said = {"level": level, "issuer": claims["iss"], "status_as_of": status_as_of}
+        return {**answer, **said}
 
     def _remembered(self, before: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
         """What a reader with a memory says; a sound one looks at everything that may change."""

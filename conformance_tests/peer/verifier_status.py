@@ -10,6 +10,7 @@ from conformance_tests.crypto import unb64
 from conformance_tests.peer.verifier_jose import (
     VerifierError,
     is_signed,
+    parsed,
     segments,
     strict_json,
 )
@@ -59,6 +60,21 @@ class ReferenceStatus:
         reason = known.get(value, "ATTESTATION_REVOKED")
         if reason:
             raise VerifierError(reason)
+
+    def as_of(self, claims: dict[str, Any]) -> int:
+        """Of when the word on the status is (HT-DEC-12); of an attestation that stands."""
+        body = self.state.body("status", claims["status"]["status_list"]["uri"])
+        if body is None:
+            return self.state.as_of
+        change = parsed(body["statement"])[1]
+        tokens = {digest(token): token for token in self.lists}
+        base = tokens.get(change["base"]["digest"])
+        promised = base is not None and "ttl" in parsed(base)[1]
+        if promised and self.fault == "silence-not-counted":
+            promised = False
+        if not promised and self.fault == "silence-always-counted":
+            promised = True
+        return min(self.state.as_of, change["iat"]) if promised else self.state.as_of
 
     def _value(self, issuer: str, uri: str, index: int) -> int:
         body = self.state.body("status", uri)

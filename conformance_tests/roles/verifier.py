@@ -208,8 +208,7 @@ def _reading(world: World, answer: dict[str, Any]) -> Observed:
     held = (answer.get("sequence"), answer.get("live"))
     if held != (world.sequence, world.live) and not taken_in:
         notes.append("holds another state than the one that the feed leads to (HT-VER-4)")
-    if world.as_of is not None and answer.get("as_of") != world.as_of:
-        notes.append("tells another age than the newest word of the hub (HT-FEED-8)")
+    notes += _ages(world, answer)
     if world.listed is not None:
         return _catalogued(world, answer, tuple(notes))
     if world.refused is not None:
@@ -224,6 +223,15 @@ def _reading(world: World, answer: dict[str, Any]) -> Observed:
     if answer.get("issuer") != CITY:
         notes.append("names another issuer (HT-VER-3)")
     return Observed(kind="level", value=str(answer.get("level")), notes=tuple(notes))
+
+
+def _ages(world: World, answer: dict[str, Any]) -> list[str]:
+    found = []
+    if world.as_of is not None and answer.get("as_of") != world.as_of:
+        found.append("tells another age than the newest word of the hub (HT-FEED-8)")
+    if world.status_as_of is not None and answer.get("status_as_of") != world.status_as_of:
+        found.append("tells another age of the status (HT-DEC-12)")
+    return found
 
 
 def _catalogued(world: World, answer: dict[str, Any], notes: tuple[str, ...]) -> Observed:

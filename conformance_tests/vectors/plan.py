@@ -51,6 +51,7 @@ class VerifierPlan(Plan):
         catalogue_rows, catalogue_header: of the last of them; catalogue_break: what is
             wrong with it; catalogue_key: who signs it.
         signer: members of the city's statement key.
+        ages: whether it is asked how old the word on the status is.
         status: number of the attestation's entry in the city's list; absent without one.
         list: the list's own properties.
     """
@@ -87,6 +88,7 @@ class VerifierPlan(Plan):
     catalogue_break: str = ""
     catalogue_key: str = "city/state"
     signer: Mapping[str, Any] = field(default_factory=dict)
+    ages: bool = False
     status: int | None = None
     status_uri: str = LIST
     list: Mapping[str, Any] = field(default_factory=dict)

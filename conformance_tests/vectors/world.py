@@ -5,7 +5,7 @@ A request is what a harness gets on its standard input (docs/spec/verifier.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from conformance_tests.vectors.catalogues import AUDIENCE, files, held_before, scheme_document
@@ -51,6 +51,7 @@ class World:
         after: what must be held at the second reading; None: there is none.
         listed: people that are listed when a refused file leaves what was held; None:
             no catalogue is refused here.
+        status_as_of: of when the word on the attestation's status is; None: not asked.
         first: why the first of two readings must be refused; empty: it must not.
     """
 
@@ -61,6 +62,7 @@ class World:
     refused: int | None
     after: World | None = None
     first: str = ""
+    status_as_of: int | None = None
     listed: int | None = None
 
 
@@ -161,4 +163,13 @@ def build(plan: VerifierPlan) -> World:
         request["later"] = [learn(plan, chain)]
         after = World(request["later"][0], chain.sequence, listed(chain.live()), None, None)
     first = "ATTESTATION_DISTRUSTED" if plan.later == "trust" else ""
-    return World(request, told.sequence, told.live, told.as_of, told.refused, after, first)
+    world = World(request, told.sequence, told.live, told.as_of, told.refused, after, first)
+    return replace(world, status_as_of=_status_as_of(plan)) if plan.ages else world
+
+
+def _status_as_of(plan: VerifierPlan) -> int:
+    """HT-DEC-12, for a world whose feed is one snapshot of a minute ago."""
+    if plan.status is None:
+        return at(plan.token_iat)
+    promised = plan.list.get("claims", {}).get("ttl", 1) is not None
+    return at(-HOUR) if promised else at(-60)

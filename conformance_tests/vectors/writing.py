@@ -137,7 +137,7 @@ def _held(case: Case, world: World, refused: list[str] | None) -> dict[str, Any]
     """What one reading must bring."""
     step = world.refused
     feed = [None if place != step else refused for place in range(len(world.request["feed"]))]
-    held = {"feed": feed, "sequence": world.sequence, "live": world.live}
+    held: dict[str, Any] = {"feed": feed, "sequence": world.sequence, "live": world.live}
     if refused and step is None:
         return {**held, "ok": False, "reasons": refused}
     if step == 0:
@@ -146,6 +146,8 @@ def _held(case: Case, world: World, refused: list[str] | None) -> dict[str, Any]
     plan = VerifierPlan().changed(case.given).changed(case.change)
     if plan.catalogue_story:
         return {**held, "ok": True}
+    if world.status_as_of is not None:
+        held["status_as_of"] = world.status_as_of
     return {**held, "ok": True, "level": attestation(plan).claims["code"]["level"]}
 
 

@@ -74,10 +74,12 @@ class Reader:
         if "token" not in request:
             return said
         try:
-            level, issuer = verified(request, replica.bundle, now, self._lists, self._cache)
+            found = verified(request, replica.bundle, now, self._lists, self._cache)
         except TrustError as error:
             return {**said, "ok": False, "reason": error.code}
-        return {**said, "level": level, "issuer": issuer}
+        level, issuer, as_of = found
+        status_as_of = said["as_of"] if as_of is None else min(said["as_of"], as_of)
+        return {**said, "level": level, "issuer": issuer, "status_as_of": status_as_of}
 
 
 def answer_of_packs(request: dict[str, Any], now: datetime, folder: Path) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def answer_of_packs(request: dict[str, Any], now: datetime, folder: Path) -> dic
     lists = [*request.get("lists", []), *(base.decode() for base in held.lists.values())]
     try:
         at_hand = StatusLists(StatusFolder(Path(tempfile.mkdtemp(dir=folder))))
-        level, issuer = verified({**request, "lists": lists}, held.bundle, now, at_hand)
+        level, issuer, _ = verified({**request, "lists": lists}, held.bundle, now, at_hand)
     except TrustError as error:
         return {**said, "ok": False, "reason": error.code}
     return {**said, "level": level, "issuer": issuer}
@@ -162,8 +164,13 @@ def verified(
     now: datetime,
     lists: StatusLists,
     cache: VerifiedTokenCache | None = None,
-) -> tuple[str, str]:
-    """Verify the attestation and look its status up."""
+) -> tuple[str, str, int | None]:
+    """Verify the attestation and look its status up.
+
+    Returns:
+        Level, issuer, and of when the word on the status is where that is older than the
+        newest word of the hub.
+    """
     nonce = request.get("nonce")
     found: Any = AttestationVerifier(bundle, cache=cache)
     token = request["token"]
@@ -179,8 +186,11 @@ def verified(
     assert lists.folder is not None
     for base in request.get("lists", []):
         lists.folder.put(token_digest(base.encode()), base.encode())
-    RevocationView(bundle, lists).check(attestation, now)
-    return attestation.code.level.value, attestation.issuer
+    age = RevocationView(bundle, lists).check(attestation, now)
+    as_of = int(now.timestamp()) - age if age else None
+    if age is None:
+        as_of = int(attestation.issued_at.timestamp())
+    return attestation.code.level.value, attestation.issuer, as_of
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ _ROOT = Path(__file__).parents[2]
 _NODE = _ROOT / "conformance_tests" / "verifiers" / "node"
 
 
-OFFERS = ("armour", "disclosure", "packs", "catalogues", "hub-keys")
+OFFERS = ("armour", "disclosure", "packs", "catalogues", "hub-keys", "ages")
 """What the readers that we ship declare: everything."""
 
 
