@@ -14,7 +14,7 @@ from conformance_tests.registry import load_cases
 from conformance_tests.runner import run_cases
 from tests.conformance.shipped import CITIES, capabilities, scheme_of, shipped_city
 
-UNTOLD = {"person.unanswered", "drain"}
+UNTOLD = {"person.unanswered", "person.test-from-ahead", "drain"}
 """What no shipped city can show from outside; the reference peer proves the check."""
 
 
