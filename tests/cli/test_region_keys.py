@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.sdk.keys import generate_keys, key_files, load_keys, save_keys
-from gateway.attestation.sealing_keys import Profile, public_sealing_jwk
+from adapters.sdk.keys import key_files, load_keys
+from gateway.attestation.sealing_keys import Profile
 from gateway.cli import region_files, region_keys
-from gateway.cli.region_ending import find_key, move_key
-from gateway.cli.region_files import name_published, pending, settle, slots_of
-from gateway.cli.region_keys import Rehearsed, RotationPlan, Surroundings, rotate
-from gateway.cli.region_line import Region
+from gateway.cli.region_files import name_published, pending, slots_of
+from gateway.cli.region_keys import Rehearsed
 from gateway.cli.region_view import (
     is_well,
     print_rotated,
@@ -23,158 +20,15 @@ from gateway.cli.region_view import (
     show_rehearsal,
     standing_to_json,
 )
-from gateway.trust import KeyUse, sealing_member_key, signing_member_key
+from gateway.trust import KeyUse
 from gateway.trust.errors import KeyChangeError
 from gateway.trust.key_life import KEY_LIVES
-from gateway.trust.keys import KeyState
-from gateway.trust.lifecycle import apply_key_change
-from gateway.wire.key_change import HubReaders, KeyView, ReaderView, RehearsalView, Standing
-from tests.hub.hub_world import region
+from gateway.wire.key_change import HubReaders, RehearsalView
+from tests.cli.region_hub import START, Hub, KilledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from gateway.cli.region_ending import Moved
-    from gateway.cli.region_keys import Rotated
-
-START = datetime(2020, 3, 1, 12, tzinfo=UTC)
-LEAD = timedelta(seconds=60)
-URN = "urn:hutong:region:330100"
-
-
-class KilledError(Exception):
-    """The process ends here."""
-
-
-class Hub:
-    """A hub's registry as far as one member's keys go, by the rules of the real one."""
-
-    def __init__(self, folder: Path, profiles: tuple[Profile, ...] = (Profile.HPKE,)) -> None:
-        keys = generate_keys(profiles)
-        save_keys(folder, keys)
-        signing = (
-            (keys.state, KeyUse.STATE),
-            (keys.attest, KeyUse.ATTEST),
-            (keys.authenticate, KeyUse.AUTHENTICATE),
-        )
-        begin = START - timedelta(days=30)
-        end = {use: begin + life for use, life in KEY_LIVES.items()}
-        held = (
-            *(
-                signing_member_key(key, use, not_before=begin, not_after=end[use])
-                for key, use in signing
-            ),
-            *(
-                sealing_member_key(
-                    public_sealing_jwk(key), not_before=begin, not_after=end[KeyUse.SEAL]
-                )
-                for key in keys.seal
-            ),
-        )
-        self.folder = folder
-        self.record = replace(region(URN).body, keys=held)
-        self.now = START
-        self.calls: list[str] = []
-        self.dies_before = ""
-        self.dies_after = ""
-        self.result = RehearsalView(verified=2, failures=(), silent=())
-        self.asked: list[Rehearsed] = []
-
-    def clock(self) -> datetime:
-        return self.now
-
-    def _begin(self, call: str) -> None:
-        if call == self.dies_before:
-            raise KilledError
-        self.calls.append(call)
-
-    def _end(self, call: str) -> None:
-        if call == self.dies_after:
-            raise KilledError
-
-    async def standing(self) -> Standing:
-        keys = tuple(
-            KeyView(
-                key.key_id,
-                key.use.value,
-                key.state(self.now),
-                key.not_before,
-                key.not_after,
-                key.tainted_from or key.revoked_at,
-                key.reason or "",
-            )
-            for key in self.record.keys
-        )
-        readers = (ReaderView("urn:hutong:checkpoint:330100:gate", 3, START),)
-        return Standing(URN, "ACTIVE", (), 2, keys, (), 7, readers, 1)
-
-    async def rehearse(self, key: Any, private: Any, state_key: Any, *, now: datetime) -> Any:
-        assert key.key_id == private.key_id
-        self._signs(state_key)
-        self._begin("rehearse")
-        self._end("rehearse")
-        return "synthetic", 2
-
-    async def rehearsal(self, rehearsal: str) -> RehearsalView:
-        assert rehearsal == "synthetic"
-        return self.result
-
-    async def change(
-        self, change: Any, state_key: Any, *, proving: Any = (), opening: Any = (), now: datetime
-    ) -> int:
-        call = "add" if change.add else "retire" if change.retire else "move"
-        self._signs(state_key)
-        self._begin(call)
-        proven = {key.key_id for key in (*proving, *opening)}
-        assert proven == {key.key_id for key in change.add}
-        self.record = apply_key_change(self.record, change, self.now, lead=LEAD)
-        self._end(call)
-        return 8
-
-    def _signs(self, key: Any) -> None:
-        held = next(one for one in self.record.keys if one.key_id == key.key_id)
-        assert (held.use, held.state(self.now)) == (KeyUse.STATE, KeyState.ACTIVE)
-
-    def live(self, use: str) -> list[Any]:
-        found = [key for key in self.record.keys if key.use == use]
-        states = (KeyState.ACTIVE, KeyState.PUBLISHED)
-        return [key for key in found if key.state(self.now) in states]
-
-    async def rotate(self, slot: str = "attest", **changes: Any) -> Rotated:
-        async def sleep(seconds: float) -> None:
-            self.now += timedelta(seconds=seconds)
-
-        def ask(seen: Rehearsed) -> bool:
-            self.asked.append(seen)
-            return bool(changes.get("goes_on"))
-
-        plan = RotationPlan(
-            begin_in=changes.get("begin_in", timedelta(minutes=10)),
-            overlap=timedelta(days=1) if slot.startswith("seal") else timedelta(0),
-            patience=timedelta(seconds=5),
-            force=changes.get("force", False),
-            life=changes.get("life"),
-        )
-        line: Any = self
-        around = Surroundings(self.clock, sleep, lambda _: None, ask)
-        return await rotate(self.folder, slot, line, plan, around)
-
-    async def end(self, key_id: str, word: str, since: datetime | None = None) -> Moved:
-        """What ``hutong region taint`` and ``revoke`` do, from the opening of the line on."""
-        line: Any = self
-        settle(self.folder, await self.standing())
-        move = (word, since, "synthetic")
-        place = Region(URN, self.folder, line)
-        return await move_key(place, key_id, move, may_replace=True, now=self.now)
-
-    def key(self, key_id: str) -> Any:
-        return next(key for key in self.record.keys if key.key_id == key_id)
-
-    def used(self, slot: str) -> str:
-        """The key that an adapter signs with now, or the newest that it opens with."""
-        keys = load_keys(self.folder, now=self.now)
-        return str(keys.seal[-1].key_id if slot == "seal" else getattr(keys, slot).key_id)
 
 
 @pytest.fixture
@@ -347,126 +201,7 @@ async def test_each_sealing_profile_follows_its_own(tmp_path: Path) -> None:
     assert len(load_keys(tmp_path, now=hub.now).seal) == 4
 
 
-@pytest.mark.parametrize("word", ["taint", "revoke"])
 @pytest.mark.parametrize("slot", ["attest", "state", "authenticate", "seal"])
-async def test_a_leaked_key_is_replaced_in_the_same_change(hub: Hub, slot: str, word: str) -> None:
-    line: Any = hub
-    place = Region(URN, hub.folder, line)
-    used = load_keys(hub.folder, now=hub.now)
-    old = used.seal[0] if slot == "seal" else getattr(used, slot)
-    since = hub.now - timedelta(hours=1) if word == "taint" else None
-    moved = await move_key(
-        place, old.key_id[:8], (word, since, "synthetic"), may_replace=True, now=hub.now
-    )
-    assert hub.calls == ["add"]
-    assert moved.replaced is not None
-    assert [key.key_id for key in hub.live(slot)] == [moved.replaced.key_id]
-    used = load_keys(hub.folder, now=hub.now)
-    ids = [key.key_id for key in used.seal] if slot == "seal" else [getattr(used, slot).key_id]
-    assert moved.replaced.key_id in ids
-
-
-SLOTS = ["attest", "state", "authenticate", "seal"]
-
-
-@pytest.mark.parametrize("word", ["taint", "revoke"])
-@pytest.mark.parametrize("slot", SLOTS)
-async def test_a_key_that_leaks_during_a_rotation_is_replaced_at_once(
-    hub: Hub, slot: str, word: str
-) -> None:
-    old = hub.used(slot)
-    coming = (await hub.rotate(slot)).key_id
-    moved = await hub.end(old, word, hub.now if word == "taint" else None)
-    assert moved.replaced is not None
-    new = moved.replaced.key_id
-    assert moved.dropped == (coming,)
-    assert hub.key(coming).state(hub.now) is KeyState.REVOKED
-    assert [key.key_id for key in hub.live(slot)] == [new]
-    assert (hub.key(new).not_before, hub.used(slot)) == (hub.now, new)
-    # Nor is the one that was to come taken when its time is there.
-    hub.now += timedelta(hours=1)
-    assert hub.used(slot) == new
-    after = await hub.rotate(slot)
-    assert not after.resumed
-    assert [key_id for key_id, _ in after.retired] == [new]
-
-
-def stopped_rotation(hub: Hub, how: str) -> None:
-    """Let the next rotation end with its key made, published, or named."""
-    hub.dies_before, hub.dies_after = {
-        "made": ("add", ""),
-        "published": ("", "add"),
-        "named": ("retire", ""),
-        "whole": ("", ""),
-    }[how]
-
-
-@pytest.mark.parametrize("late", [timedelta(0), timedelta(minutes=30)], ids=["at once", "late"])
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("step", ["add", "set_aside", "name"])
-@pytest.mark.parametrize("rotation", ["made", "published", "named", "whole"])
-@pytest.mark.parametrize("slot", ["attest", "state", "seal"])
-async def test_killed_while_a_leaked_key_is_replaced_the_next_run_finishes_it(
-    hub: Hub,
-    slot: str,
-    rotation: str,
-    step: str,
-    moment: str,
-    late: timedelta,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    old = hub.used(slot)
-    stopped_rotation(hub, rotation)
-    with pytest.raises(KilledError) if rotation != "whole" else nullcontext():
-        await hub.rotate(slot)
-    hub.dies_before = hub.dies_after = ""
-    if step == "add":
-        stopped_rotation(hub, "made" if moment == "before" else "published")
-    else:
-        real: Callable[..., Any] = getattr(region_files, step)
-
-        def dies(*words: Any, **named: Any) -> Any:
-            if moment == "after":
-                real(*words, **named)
-            raise KilledError
-
-        monkeypatch.setattr(region_keys, step, dies)
-    since = hub.now
-    with pytest.raises(KilledError):
-        await hub.end(old, "taint", since)
-    monkeypatch.undo()
-    hub.dies_before = hub.dies_after = ""
-
-    hub.now += late
-    await hub.end(old, "taint", since)
-    assert hub.key(old).state(hub.now) is KeyState.TAINTED
-    # What is left over, where the rotation had taken effect meanwhile, nobody ever saw.
-    left = pending(hub.folder, slot)
-    assert left is None or left.key.key_id not in {key.key_id for key in hub.record.keys}
-    (one,) = hub.live(slot)
-    assert one.key_id == hub.used(slot)
-    assert one.state(hub.now) is KeyState.ACTIVE
-    hub.now += timedelta(days=2)
-    assert hub.used(slot) == one.key_id
-    # And once more changes nothing at all.
-    calls = list(hub.calls)
-    assert (await hub.end(old, "taint", since)).replaced is None
-    assert hub.calls == calls
-
-
-async def test_a_key_to_come_that_leaks_leaves_a_word_that_nothing_follows(hub: Hub) -> None:
-    old = hub.used("attest")
-    coming = await hub.rotate()
-    moved = await hub.end(coming.key_id, "revoke")
-    assert (moved.replaced, moved.gap_from) == (None, coming.begins)
-    assert [key.key_id for key in hub.live("attest")] == [old]
-    after = await hub.rotate(begin_in=timedelta(minutes=5))
-    assert not after.resumed
-    hub.now = after.begins
-    assert hub.used("attest") == after.key_id
-
-
-@pytest.mark.parametrize("slot", SLOTS)
 async def test_a_new_key_has_an_end(hub: Hub, slot: str) -> None:
     use = KeyUse(slot)
     first = await hub.rotate(slot)
@@ -491,21 +226,6 @@ async def test_what_ends_before_a_rotation_would_retire_it_is_left_its_end(hub: 
     assert hub.calls == ["rehearse", "add"]
     assert done.retired == ()
     assert hub.key(old).not_after == end
-
-
-async def test_a_taint_without_replacement_is_taken_back(hub: Hub) -> None:
-    line: Any = hub
-    place = Region(URN, hub.folder, line)
-    old = load_keys(hub.folder, now=hub.now).attest
-    taint = ("taint", hub.now, "synthetic")
-    await move_key(place, old.key_id, taint, may_replace=False, now=hub.now)
-    assert hub.live("attest") == []
-    hub.now += timedelta(seconds=1)
-    await move_key(place, old.key_id, ("untaint", None, "x"), may_replace=True, now=hub.now)
-    assert [key.key_id for key in hub.live("attest")] == [old.key_id]
-    for begin in (old.key_id[:3], "", "nothing"):
-        with pytest.raises(Exception, match="no single key"):
-            find_key((await hub.standing()).keys, begin)
 
 
 async def test_what_ends_within_a_week_and_has_no_successor_is_not_well(
