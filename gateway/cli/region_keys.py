@@ -51,6 +51,10 @@ SEAL_OVERLAP: Final = timedelta(days=1)
 """How long what was sealed to the old key may still come: longer than any edge's policy
 lets it go without the feed and ask online."""
 POLL_SECONDS: Final = 1.0
+SPOKEN_SECONDS: Final = 15.0
+"""By then every checkpoint that is connected has said something: after a change it speaks
+within eleven seconds (``gateway.edge.acknowledging``). Adapters and other hubs read the
+feed too and never answer, so that their number is not waited for."""
 REASON: Final = "rotated"
 
 
@@ -316,7 +320,9 @@ async def _rehearse(
         if result.is_failing and not plan.force:
             return "an edge would not verify the next key"
         heard = result.verified + len(result.failures)
-        if (heard >= connected and result.is_complete) or waited >= plan.patience.total_seconds():
+        if result.is_complete and (heard >= connected or waited >= SPOKEN_SECONDS):
+            break
+        if waited >= plan.patience.total_seconds():
             break
         await around.sleep(POLL_SECONDS)
         # Asking takes time too, where another hub is slow or away.

@@ -163,6 +163,18 @@ async def test_an_edge_of_another_hub_that_fails_stops_it_too(
     assert not (await hub.rotate(force=True)).stopped
 
 
+async def test_readers_that_are_no_edges_are_not_waited_for_to_the_end(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(region_keys, "SPOKEN_SECONDS", 3.0)
+    # One of the two that are connected: the other is a hub, and never says a word.
+    hub.result = RehearsalView(1, (), ())
+    done = await hub.rotate()
+    assert not done.stopped
+    assert hub.asked == []
+    assert hub.now == START + timedelta(seconds=3)
+
+
 @pytest.mark.parametrize("goes_on", [True, False])
 @pytest.mark.parametrize(
     ("elsewhere", "unknown"),
