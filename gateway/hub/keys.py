@@ -24,13 +24,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
 from gateway.attestation.keys import (
     SigningKey,
-    public_jwk,
     signing_key_from_jwk,
     signing_key_to_jwk,
 )
@@ -71,20 +70,6 @@ class HubKeys:
 
     feed: SigningKey = field(repr=False)
     token: SigningKey = field(repr=False)
-
-    def jwks(self) -> dict[str, Any]:
-        """The public keys that verify tokens (RFC 7517 §5)."""
-        return {"keys": [public_jwk(self.token)]}
-
-    def anchor(self, hub_urn: str) -> dict[str, Any]:
-        """The trust anchor document."""
-        return {
-            "hub": hub_urn,
-            "keys": [
-                {"use": "feed", "jwk": public_jwk(self.feed)},
-                {"use": "token", "jwk": public_jwk(self.token)},
-            ],
-        }
 
 
 class PrivateKeys:

@@ -24,7 +24,7 @@ from gateway.trust import FeedKind, KeyUse, MemberKind, hub_keys_change, signing
 from gateway.trust.hub_key_life import keys_of, replaced, rotated
 from gateway.trust.rehearsals import hub_rehearsal_body
 from gateway.trust.times import from_seconds
-from gateway.wire.files import refused_as, write_atomically
+from gateway.wire.files import EVERYBODY, refused_as, write_atomically
 from gateway.wire.private_files import write_private_jwk
 
 if TYPE_CHECKING:
@@ -170,10 +170,13 @@ class OwnKeys:
         """Write the anchor anew, for whoever joins from now on; return the file.
 
         Raises:
-            FileError: it cannot be written.
+            HubSetupError: it cannot be written.
         """
         path = anchor_file(self._settings)
-        write_atomically(path, self._feed.anchor.to_bytes())
+        try:
+            write_atomically(path, self._feed.anchor.to_bytes(), mode=EVERYBODY)
+        except OSError:
+            raise HubSetupError(f"{path} cannot be written") from None
         return path
 
     def is_exported(self) -> bool:

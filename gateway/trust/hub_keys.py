@@ -30,9 +30,8 @@ import msgspec
 
 from gateway.attestation.errors import KeyMaterialError
 from gateway.trust import names
-from gateway.trust.anchor import anchor_of
 from gateway.trust.errors import AnchorError, FeedError, FeedFault, StatementError
-from gateway.trust.keys import KeyUse, MemberKey, parse_member_keys
+from gateway.trust.keys import KeyUse, MemberKey, parse_member_key, parse_member_keys
 from gateway.trust.kinds import FeedKind
 from gateway.trust.times import to_seconds
 
@@ -91,7 +90,8 @@ def parse_hub_keys(entry: LiveEntry, body: dict[str, Any]) -> HubKeySet:
     hub, number = set_named(entry.subject)
     if not number:
         raise StatementError("the subject is the hub and the number of the set")
-    keys = parse_member_keys(read.keys)
+    # By shape; decoded is a key once, when its first set is verified (``advanced``).
+    keys = parse_member_keys(read.keys, decode=False)
     for key in keys:
         if key.use not in (KeyUse.FEED, KeyUse.TOKEN):
             raise StatementError("a hub's own keys are of the uses feed and token")
@@ -116,15 +116,19 @@ def advanced(anchor: TrustAnchor, keys: HubKeySet) -> TrustAnchor:
     if keys.number > anchor.number + 1:
         raise FeedError("sets of keys are missing before this one", code=FeedFault.FEED_GAP)
     try:
-        after = replace(anchor_of(keys.hub, keys.keys), number=keys.number)
+        token_keys = _decoded(keys, KeyUse.TOKEN, anchor.token_keys)
+        if anchor.is_bound:
+            said = {key.key_id: key for key in keys.keys if key.use is KeyUse.FEED}
+            feed_keys = {
+                key_id: _narrowed(key, said.get(key_id)) for key_id, key in anchor.feed_keys.items()
+            }
+        else:
+            feed_keys = _decoded(keys, KeyUse.FEED, anchor.feed_keys)
+        after = replace(anchor, number=keys.number, feed_keys=feed_keys, token_keys=token_keys)
     except (AnchorError, KeyMaterialError) as error:
         raise FeedError(f"the set of keys does not hold: {error}") from None
     if anchor.is_bound:
-        feed_keys = {
-            key_id: _narrowed(key, after.feed_keys.get(key_id))
-            for key_id, key in anchor.feed_keys.items()
-        }
-        return replace(anchor, number=keys.number, feed_keys=feed_keys, token_keys=after.token_keys)
+        return after
     at = to_seconds(keys.entry.issued_at)
     _check_kept(anchor.feed_keys, after.feed_keys, at)
     _check_kept(anchor.token_keys, after.token_keys, at, may_go=True)
@@ -192,11 +196,27 @@ def _check_kept(
             raise FeedError("a new key of the hub does not begin in the past")
 
 
-def _narrowed(key: VerificationKey, said: VerificationKey | None) -> VerificationKey:
+def _decoded(
+    keys: HubKeySet, use: KeyUse, before: Mapping[str, VerificationKey]
+) -> dict[str, VerificationKey]:
+    """The keys of one use, without the revoked ones; those held already are not decoded anew."""
+    found = {}
+    for key in keys.keys:
+        if key.use is not use or key.revoked_at is not None:
+            continue
+        held = before.get(key.key_id)
+        if held is None:
+            held = parse_member_key(key.to_body()).verification_key(issuer=keys.hub)
+        found[key.key_id] = replace(held, not_before=key.not_before, not_after=key.not_after)
+    return found
+
+
+def _narrowed(key: VerificationKey, said: MemberKey | None) -> VerificationKey:
     """A key that a neighbour names, with the end that its own hub says."""
-    if said is None or said.end_second >= key.end_second:
+    end = None if said is None else said.not_after
+    if end is None or (key.not_after is not None and key.not_after <= end):
         return key
-    return replace(key, not_after=said.not_after)
+    return replace(key, not_after=end)
 
 
 def _check_no_gap(keys: Iterable[VerificationKey], at: int) -> None:

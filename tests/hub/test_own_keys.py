@@ -150,6 +150,8 @@ async def test_a_feed_key_is_followed_by_the_next_one_without_a_restart(tmp_path
         for anchor in (first, (tmp_path / "anchor.json").read_bytes()):
             replica = await hub.replica(anchor)
             assert replica.anchor.times() == hub.world.hub.feed.anchor.times()
+        # For everybody to read, as `init` left it.
+        assert (tmp_path / "anchor.json").stat().st_mode == (tmp_path / "hub.toml").stat().st_mode
         states = {key.key_id: key.state for key in (await hub.standing()).keys if key.use == "feed"}
         assert states[done.key_id] is KeyState.ACTIVE
         assert sorted(states.values()) == ["active", "retired"]
