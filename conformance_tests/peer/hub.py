@@ -91,6 +91,7 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
         self.links = ReferenceLinks(self.book)
         self.feed.lists = self.links.lists
         self.registry = ReferenceRegistry(self.book, self.links)
+        self.feed.below = self.registry.below
         self.sightings = ReferenceSightings(self.book)
         self._there("checkpoint", CALLER, self.client_key)
         for name in ("first", "second"):

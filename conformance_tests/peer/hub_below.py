@@ -53,6 +53,40 @@ class ReferenceBelow:
         Raises:
             RefusedError: it may not, or the grant does not hold.
         """
+        claims = self._read(hub, grant)
+        if claims["sub"] == hub.urn and self.book.fault != "hub-taken-for-caller":
+            raise _INVALID
+        return PeerMember(
+            claims["sub"],
+            "checkpoint",
+            {"region": claims["region"]},
+            "active",
+            purposes=claims["purposes"],
+            via=claims["via"],
+            until=claims["exp"],
+        )
+
+    def itself(self, grant: str) -> PeerMember:
+        """The hub below that asks on its own behalf.
+
+        Raises:
+            RefusedError: it may not, or the grant does not hold.
+        """
+        if not grant:
+            raise RefusedError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
+        said = crypto.unsafe_claims(grant)
+        hub = self.book.members.get(said["iss"])
+        if hub is None or hub.kind != "hub":
+            raise _INVALID
+        if hub.state != "active" and self.book.fault != "suspended-hub-answered":
+            raise RefusedError(DENIED, "CALLER_SUSPENDED")
+        claims = self._read(hub, grant)
+        first = claims["via"][0]
+        if claims["sub"] != first and self.book.fault != "caller-taken-for-hub":
+            raise _INVALID
+        return hub
+
+    def _read(self, hub: PeerMember, grant: str) -> dict[str, Any]:
         tokens = {
             key["jwk"]["kid"]: crypto.load_key(key["jwk"])
             for key in hub.keys
@@ -74,15 +108,7 @@ class ReferenceBelow:
         inside = claims["region"].startswith(tuple(hub.prefixes))
         if not inside and self.book.fault != "callers-from-anywhere":
             raise RefusedError(DENIED, "AUDIENCE_NOT_ALLOWED")
-        return PeerMember(
-            claims["sub"],
-            "checkpoint",
-            {"region": claims["region"]},
-            "active",
-            purposes=claims["purposes"],
-            via=claims["via"],
-            until=claims["exp"],
-        )
+        return claims
 
     async def describe(
         self,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from hutong.v1 import feed_service_pb2, feed_service_pb2_grpc
+from hutong.v1 import feed_service_pb2, feed_service_pb2_grpc, readers_pb2
 
-from conformance_tests.peer.common import RefusedError, abort
+from conformance_tests.peer.common import RefusedError, abort, metadata
 from conformance_tests.vectors.chain import ZERO, Chain, Link, listed
 from conformance_tests.vectors.keys import digest
 from conformance_tests.vectors.lists import base_list
@@ -23,6 +23,7 @@ from conformance_tests.vectors.world import chain_of, member_key, record
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from conformance_tests.peer.hub_below import ReferenceBelow
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _STATUS = VerifierPlan(status=100)
@@ -38,12 +39,14 @@ class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
         second: the feed whose chain this one serves at another address; None: it is its own.
         chain: what it serves.
         lists: base lists beside the one of the vectors, by digest.
+        below: reads what hubs below say; None: there are none.
     """
 
     fault: str
     second: ReferenceFeed | None = None
     chain: Chain = field(init=False)
     lists: dict[str, str] = field(default_factory=dict, repr=False)
+    below: ReferenceBelow | None = None
     _doubled: bool = False
 
     def __post_init__(self) -> None:
@@ -163,5 +166,11 @@ class ReferenceFeed(feed_service_pb2_grpc.FeedServiceServicer):
     async def CountReaders(  # noqa: N802 - the service's own name
         self, request: feed_service_pb2.CountReadersRequest, context: _Context
     ) -> feed_service_pb2.CountReadersResponse:
-        """Refuse: there is no hub next to this one."""
-        await abort(context, RefusedError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING"))
+        """Count nobody, for a hub next to this one."""
+        try:
+            if self.below is None:
+                raise RefusedError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
+            self.below.itself(metadata(context, "hutong-grant"))
+        except RefusedError as error:
+            await abort(context, error)
+        return feed_service_pb2.CountReadersResponse(hubs=[readers_pb2.HubReaders(hub=HUB)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from hutong.v1 import adapter_service_pb2 as pb
 from hutong.v1 import adapter_service_pb2_grpc as pb_grpc
-from hutong.v1 import exchange_pb2
+from hutong.v1 import exchange_pb2, feed_service_pb2, feed_service_pb2_grpc
 
 from conformance_tests import crypto
 from conformance_tests.peer.common import RefusedError
@@ -141,6 +141,21 @@ class ReferenceLinks:
         told = int(said.attestations)
         small = told < _FEWEST and self.book.fault != "small-count-told"
         return _FEWEST if small else told
+
+    async def unknown(self) -> list[str]:
+        """Hubs below that do not say how many readers they have."""
+        found = []
+        for member in self.book.members.values():
+            if member.kind != "hub" or member.state != "active":
+                continue
+            stub = feed_service_pb2_grpc.FeedServiceStub(self._line(member))
+            try:
+                request = feed_service_pb2.CountReadersRequest()
+                await stub.CountReaders(request, timeout=_COUNT_SECONDS)
+            except grpc.aio.AioRpcError:
+                if self.book.fault != "unknown-hub-unnamed":
+                    found.append(member.urn)
+        return found
 
     async def convert(
         self, member: PeerMember, sealed: exchange_pb2.SealedQuestion, caller: PeerMember

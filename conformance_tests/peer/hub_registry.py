@@ -387,6 +387,7 @@ class ReferenceRegistry(UnservedRegistry):
             attestations=told or 0,
             counted=told is not None,
             uncounted=member.urn if named else "",
+            unknown=await self._links.unknown(),
         )
 
     async def UndoDistrust(  # noqa: N802 - the service's own name

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SOUND = Observed(kind="answer")
 GRANT = "hutong-grant+jwt"
-_GRANT_SECONDS = 300
+GRANT_SECONDS = 300
 _ENVELOPE_BYTES = 600
 _ROUNDING_SECONDS = 0.5
 _PATIENCE_SECONDS = 8.0
@@ -60,7 +60,7 @@ class DelegatePlan(Plan):
     """The hub below asks for a caller of its own.
 
     Attributes:
-        caller: stands ``inside`` its prefixes or ``outside``.
+        caller: stands ``inside`` its prefixes or ``outside``, or is the hub ``itself``.
         via: ``own``, or through the hub under test already (``loop``).
         signed_by: its ``token`` key, its ``feed`` key, or a ``stranger``.
         age: seconds since the grant was signed.
@@ -129,25 +129,27 @@ class Below:
         await self._desk.approve_all(member.urn)
         return SOUND
 
-    async def _hub(self, division: str) -> SuiteMember:
+    async def join(self, division: str) -> SuiteMember:
+        """Admit a hub that answers for a division."""
         return await self._desk.admit(self._played(division))
 
     # -- its callers --------------------------------------------------------------
 
     def _grant(self, hub: SuiteMember, plan: DelegatePlan) -> str:
         now = int(time.time()) - plan.age
-        region = hub.division if plan.caller == "inside" else "440100"
+        region = "440100" if plan.caller == "outside" else hub.division
+        itself = plan.caller == "itself"
         passed = [hub.urn] if plan.via == "own" else [self._desk.hub, hub.urn]
         claims = {
             "iss": hub.urn,
             "aud": plan.audience or self._desk.hub,
-            "sub": f"urn:hutong:checkpoint:{region}:suite-gate",
+            "sub": hub.urn if itself else f"urn:hutong:checkpoint:{region}:suite-gate",
             "region": region,
             "scope": QUERY,
-            "purposes": ["TRANSPORT", "WORKPLACE"],
+            "purposes": [] if itself else ["TRANSPORT", "WORKPLACE"],
             "via": passed,
             "iat": now,
-            "exp": now + _GRANT_SECONDS,
+            "exp": now + GRANT_SECONDS,
             "jti": crypto.random_text(),
         }
         stranger = plan.signed_by == "stranger"
@@ -175,7 +177,7 @@ class Below:
     async def _both(self) -> tuple[SuiteMember, SuiteMember]:
         """A hub below, and a region beside it at the hub under test."""
         here, there = self._desk.cities()
-        hub = await self._hub(here)
+        hub = await self.join(here)
         adapter = self._adapter
         region = await self._desk.region(there, endpoint=adapter.endpoint, ca_pem=adapter.ca_pem)
         return hub, region
@@ -229,7 +231,7 @@ class Below:
     async def _asked_below(self) -> Observed:
         """A question for a division of the hub below reaches it, with a grant for it."""
         here, _ = self._desk.cities()
-        hub, checkpoint = await self._hub(here), await self._desk.checkpoint()
+        hub, checkpoint = await self.join(here), await self._desk.checkpoint()
         question = self._question(here)
         request = exchange_service_pb2.ExchangeServiceQueryRequest(question=question)
         metadata = await self._desk.metadata(checkpoint, QUERY)
@@ -244,7 +246,7 @@ class Below:
     async def _hub_lost(self) -> Observed:
         """What is in flight when a hub below goes is answered, and says which end went."""
         here, _ = self._desk.cities()
-        await self._hub(here)
+        await self.join(here)
         checkpoint = await self._desk.checkpoint()
         question = self._question(here, item=1)
         self._adapter.holds = True

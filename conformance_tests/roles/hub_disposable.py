@@ -14,6 +14,7 @@ import grpc
 from conformance_tests.roles import calls
 from conformance_tests.roles.hub_behind import Behind
 from conformance_tests.roles.hub_below import Below
+from conformance_tests.roles.hub_between import Between
 from conformance_tests.roles.hub_decisions import Decisions
 from conformance_tests.roles.hub_desk import Desk
 from conformance_tests.roles.hub_keys import Keys
@@ -84,6 +85,7 @@ async def open_disposable(
     desk = Desk(profile, channel, tokens)
     host, _, port = str(desk.entry("listen", "localhost:0")).rpartition(":")
     async with played_adapter(host, int(port)) as adapter:
+        below = Below(desk, adapter)
         yield Disposable(
             desk,
             Registry(desk),
@@ -92,6 +94,7 @@ async def open_disposable(
             Sightings(desk),
             Statuses(desk, adapter),
             Behind(desk, adapter),
-            Below(desk, adapter),
-            Previews(desk, adapter),
+            below,
+            Between(desk, below),
+            Previews(desk, adapter, below),
         )

@@ -14,6 +14,7 @@ from conformance_tests.roles.hub_desk import APPROVE
 from conformance_tests.roles.hub_members import HOUR_SECONDS
 
 if TYPE_CHECKING:
+    from conformance_tests.roles.hub_below import Below
     from conformance_tests.roles.hub_desk import Desk
     from conformance_tests.roles.hub_members import SuiteMember
     from conformance_tests.roles.hub_played import PlayedAdapter
@@ -29,12 +30,18 @@ class Previews:
     Args:
         desk: at the hub.
         adapter: that counts.
+        below: plays a hub below, which counts no readers.
     """
 
-    def __init__(self, desk: Desk, adapter: PlayedAdapter) -> None:
+    def __init__(self, desk: Desk, adapter: PlayedAdapter, below: Below) -> None:
         self._desk = desk
+        self._below = below
         self._adapter = adapter
-        self.scenarios = {"counted": self._counted, "uncounted": self._uncounted}
+        self.scenarios = {
+            "counted": self._counted,
+            "uncounted": self._uncounted,
+            "readers_unknown": self._readers_unknown,
+        }
 
     async def _preview(self, member: SuiteMember) -> Any:
         began = Timestamp(seconds=int(time.time()) - HOUR_SECONDS)
@@ -66,4 +73,14 @@ class Previews:
         said = await self._preview(member)
         if said.counted or said.uncounted != member.urn:
             raise CheckFailedError("who could not be asked is not named (HT-FED-19)")
+        return Observed(kind="answer")
+
+    async def _readers_unknown(self) -> Observed:
+        """A hub below that does not say how many readers it has is named."""
+        here, there = self._desk.cities()
+        hub = await self._below.join(here)
+        member = await self._desk.region(there)
+        said = await self._preview(member)
+        if list(said.unknown) != [hub.urn]:
+            raise CheckFailedError("a hub that could not be asked is not named (HT-FED-22)")
         return Observed(kind="answer")
