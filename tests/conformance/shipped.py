@@ -53,6 +53,9 @@ CITIES = tuple(name for name in city_names() if (SCHEMES_FOLDER / name / "scheme
 HUB = "urn:hutong:hub:000000"
 ADMIN_TOKEN = "synthetic-suite-token"
 ORIGIN = "urn:hutong:region:420000"
+POPULATION = 1_000
+"""People of a city: few, so that the whole catalogue, which is read after a gap, keeps
+neither the platform nor its adapter from the checks after it."""
 PLATFORM_SECONDS = 1.0
 """An adapter's patience with its platform: short, since every city is made slow once."""
 
@@ -272,7 +275,7 @@ async def shipped_city(name: str, folder: Path) -> AsyncIterator[Path]:
     offers_import = scheme.version_at(start).import_rule is not None
     feed = f"unix:{folder / 'feed.sock'}"
     async with await serve_platform(
-        platform(name, clock=lambda: start), admin_token=ADMIN_TOKEN
+        platform(name, clock=lambda: start, size=POPULATION), admin_token=ADMIN_TOKEN
     ) as running:
         settings = UpstreamSettings(
             url=running.base_url, timeout_seconds=PLATFORM_SECONDS, breaker_failures=1000
