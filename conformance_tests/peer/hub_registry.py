@@ -1,9 +1,8 @@
-"""The registry of the reference hub: enrolment, approval, publication, packs."""
+"""The registry of the reference hub: enrolment, approval, the end of members, the service."""
 
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
@@ -23,6 +22,7 @@ from conformance_tests.peer.hub_book import (
 )
 from conformance_tests.peer.hub_decisions import ReferenceDecisions
 from conformance_tests.peer.hub_keys import ReferenceKeys
+from conformance_tests.peer.hub_publishing import ReferencePublishing
 from conformance_tests.peer.hub_unserved import UnservedRegistry
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 _Answer = TypeVar("_Answer")
 _CHALLENGE_BYTES = 32
 _APPROVALS = 2
-_PACK_BYTES = 16 << 20
-_NEEDED = {"scheme": {"versions", "vectors"}, "policy": {"rules", "ages"}}
-"""Members without which a document is none; the reference hub looks no further."""
 
 
 class ReferenceRegistry(UnservedRegistry):
@@ -46,6 +43,7 @@ class ReferenceRegistry(UnservedRegistry):
     def __init__(self, book: Book, links: ReferenceLinks) -> None:
         self._book = book
         self._links = links
+        self._publishing = ReferencePublishing(book)
         self._keys = ReferenceKeys(book, self.challenge)
         self._decisions = ReferenceDecisions(book)
         self.below = ReferenceBelow(book)
@@ -77,7 +75,7 @@ class ReferenceRegistry(UnservedRegistry):
         book.prove(request.statement, member.urn, list(request.key_proofs), further)
         self._check_free(member, ids)
         for token in request.schemes:
-            member.waiting.append(self._checked(member, token))
+            member.waiting.append(self._publishing.checked(member, token))
         sealing = [key for key in member.keys if key["use"] == "seal"]
         challenges = [self.challenge(member.urn, key, member.challenges) for key in sealing]
         member.enrolment = crypto.random_text()
@@ -205,67 +203,6 @@ class ReferenceRegistry(UnservedRegistry):
         book.changed()
         return pb.WithdrawResponse(member=member.to_proto(), sequence=sequence)
 
-    # -- publication --------------------------------------------------------------
-
-    def _checked(self, member: PeerMember, token: str) -> tuple[str, str, str]:
-        """Kind, subject and token of a statement that may be published."""
-        book = self._book
-        state = {key["jwk"]["kid"] for key in member.keys if key["use"] == "state"}
-        named = member.named()
-        known = {kid: key for kid, key in named.items() if kid in state}
-        kid = kid_of(token)
-        if kid in named and kid not in state and book.fault == "statement-by-any-key":
-            known = named
-        claims = book.statement(token, known, "publish-signature-ignored")
-        kind, body = claims["kind"], claims["body"]
-        if claims["iss"] != member.urn and book.fault != "published-by-anybody":
-            raise RefusedError(INVALID, "STATEMENT_INVALID")
-        served = [body["region"]] if kind == "policy" else body["prefixes"]
-        own = all(each.startswith(tuple(member.prefixes)) for each in served)
-        if not own and book.fault != "statement-for-any-division":
-            raise RefusedError(INVALID, "STATEMENT_INVALID")
-        if not _NEEDED[kind] <= set(body) and book.fault != "published-unread":
-            said = f"{kind.upper()}_MALFORMED: it says nothing"
-            if book.fault == "finding-unnamed":
-                said = "it says nothing"
-            raise RefusedError(INVALID, f"{kind.upper()}_INVALID", said=said)
-        if book.barred.get(member.urn) == kind and book.fault != "kinds-ignored":
-            raise RefusedError(INVALID, "STATEMENT_INVALID")
-        name = body["region"] if kind == "policy" else body["family"]
-        return kind, f"{member.urn}#{name}", token
-
-    def _publish(self, member: PeerMember, token: str) -> pb.PublishStatementResponse:
-        author = member
-        if self._book.fault == "published-by-anybody":
-            author = self._book.members[crypto.unsafe_claims(token)["iss"]]
-        kind, subject, _ = self._checked(author, token)
-        body: dict[str, Any] = {"statement": token}
-        if kind == "scheme" and self._book.fault == "statement-annotated":
-            body["seen"] = True
-        sequence = self._book.write(kind, subject, body)
-        author.published[kind, subject] = token
-        self._book.note(f"publish-{kind}", subject, member.urn, "", sequence)
-        return pb.PublishStatementResponse(sequence=sequence)
-
-    def _pack(self, request: pb.MakePackRequest) -> bytes:
-        chain, fault = self._book.chain, self._book.fault
-        kept = []
-        for link in chain.live():
-            whose = link.subject.partition("#")[0].rpartition(":")[2]
-            near = any(whose.startswith(prefix) for prefix in request.prefixes)
-            left_out = fault == "pack-without-policies" and link.kind == "policy"
-            if (near or not request.prefixes) and not left_out:
-                kept.append(link.token)
-        manifest = chain.key.sign(
-            {"iss": self._book.hub, "iat": int(time.time())}, "hutong-pack+jwt"
-        )
-        data = "\n".join(["hutong-pack 1", manifest, *kept, ""]).encode()
-        if len(data) > (request.max_bytes or _PACK_BYTES):
-            if fault != "pack-cut-to-fit":
-                raise RefusedError(INVALID, "PACK_TOO_LARGE")
-            data = data[: request.max_bytes]
-        return data
-
     # -- the service ----------------------------------------------------------------
 
     async def _serve(self, context: _Context, answer: Callable[[], _Answer]) -> _Answer:
@@ -327,7 +264,9 @@ class ReferenceRegistry(UnservedRegistry):
         book = self._book
         return await self._serve(
             context,
-            lambda: self._publish(book.caller(context, "registry.publish"), request.statement),
+            lambda: self._publishing.publish(
+                book.caller(context, "registry.publish"), request.statement
+            ),
         )
 
     async def ChangeKeys(  # noqa: N802 - the service's own name
@@ -407,6 +346,6 @@ class ReferenceRegistry(UnservedRegistry):
 
         def made() -> bytes:
             book.caller(context, "registry.read")
-            return self._pack(request)
+            return self._publishing.pack(request)
 
         yield pb.MakePackResponse(chunk=await self._serve(context, made))
