@@ -44,7 +44,9 @@ READ, APPROVE, PUBLISH, QUERY = (
 )
 WAIT_SECONDS = 30.0
 """Longest that something is waited for which a hub does by itself."""
-_LOOK_SECONDS = 0.02
+_OWN_PACE_SECONDS = 90.0
+"""Longest wait for an entry where the profile says nothing: a hub may look once a minute."""
+_LOOK_SECONDS = 0.05
 _REFRESH_SECONDS = 15
 """A hub's refresh period where the profile says nothing (docs/spec/registry.md)."""
 _PREFIX_DIGITS = 2
@@ -129,7 +131,10 @@ class Desk:
         return f"{self._prefix()}0000"
 
     def cities(self) -> tuple[str, str]:
-        """Two divisions to play; they take turns, so that neither asks for tokens too often."""
+        """Two divisions to play; they take turns, so that neither asks for tokens too often.
+
+        A token belongs to the keys of one enrolment, so each region asks for its own.
+        """
         self._turn += 1
         both = (f"{self._prefix()}0100", f"{self._prefix()}0200")
         return both if self._turn % 2 else both[::-1]
@@ -323,7 +328,7 @@ class Desk:
         Raises:
             CheckFailedError: it did not come.
         """
-        seconds = float(self.entry("wait_seconds", WAIT_SECONDS))
+        seconds = float(self.entry("wait_seconds", _OWN_PACE_SECONDS))
         end = asyncio.get_running_loop().time() + seconds
         while True:
             found = await self.word(kind, subject)

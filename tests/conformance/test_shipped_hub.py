@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 BARRED = {"division": "650000", "kind": "policy"}
 SECOND = "urn:hutong:operator:second"
 EXTRA = """
-[tokens]
-tokens_per_minute = 600
-
 [constraints."urn:hutong:region:650000"]
 kinds = ["attestation", "scheme", "status"]
 """
