@@ -34,6 +34,7 @@ from tests.hub.federation.world import (
     GUANGDONG,
     HANGZHOU,
     NATION,
+    WAIT_SECONDS,
     ZHEJIANG,
     Country,
     Place,
@@ -138,6 +139,23 @@ async def a_change_is_heard(place: Country, gate: Checkpoint) -> None:
     proof = key_proof(key, statement_digest(token), issuer=HANGZHOU, audience=ZHEJIANG, now=now())
     await place.zhejiang.hub.registry.change_keys(HANGZHOU, token, [proof])
     await until_trusted(gate, lambda bundle: bundle.attestation_key(HANGZHOU, key.key_id))
+
+
+async def test_the_next_key_is_tried_by_the_readers_of_other_hubs_too(
+    place: Country, gate: Checkpoint
+) -> None:
+    operator = load_operator_profile(place.zhejiang.operator_file)
+    async with open_own_keys(place.zhejiang.settings, operator, clock=now) as own:
+        # What is made here and not finished, the next test finishes.
+        coming = own.make(KeyUse.FEED, int((now() + timedelta(hours=1)).timestamp()))
+        name = await own.rehearse(coming)
+    await place.zhejiang.hub.mirror.refresh()
+    await until(lambda: name in {tried.rehearsal_id for tried in gate._trust.rehearsals()})
+    async with place.zhejiang.operator() as client:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while sum(hub.verified for hub in (await client.rehearsal(name)).elsewhere) < 1:
+                await gate.refresh()
+        assert not (await client.rehearsal(name)).is_failing
 
 
 @pytest.mark.parametrize("name", ["zhejiang", "nation", "guangdong"])
