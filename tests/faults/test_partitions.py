@@ -186,7 +186,7 @@ async def test_a_gate_whose_clock_is_behind_says_so_and_keeps_what_it_has(line: 
     async with Checkpoint.open(line.settings, follow=False, clock=behind) as gate:
         with pytest.raises(HutongError) as refused:
             await line.ask(gate, 20)
-    # Nothing that it could decide by; the log says that the clock is why.
-    assert refused.value.code == "REPLICA_MISSING"
+    # Nothing that it could decide by, and the clock is why.
+    assert refused.value.code == "FEED_FROM_FUTURE"
     async with Checkpoint.open(line.settings, follow=False) as gate:
         assert gate._store.sequence == held
