@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +33,7 @@ from gateway.wire.key_change import RehearsalView
 from tests.hub.federation.gates import codes, shown, until_admitted, until_trusted
 from tests.hub.federation.world import (
     GUANGDONG,
+    GUANGZHOU,
     HANGZHOU,
     NATION,
     WAIT_SECONDS,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
     from gateway.cli.region_keys import Rotated
     from gateway.hub.relay import RelayedFeed
+    from gateway.trust import MemberKey
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -62,6 +65,8 @@ QUICK = "\n[feed]\nrefresh_seconds = 1\n\n[keys]\nlead_periods = 3\n"
 PLAN = RotationPlan(
     begin_in=timedelta(seconds=10), overlap=timedelta(0), patience=timedelta(seconds=5)
 )
+
+SOON = replace(PLAN, begin_in=timedelta(seconds=4))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -90,7 +95,9 @@ def hub_of(place: Country, name: str) -> Place:
     return found
 
 
-async def rotated(hub: Place, use: KeyUse, *, leaked: bool = False) -> Rotated:
+async def rotated(
+    hub: Place, use: KeyUse, *, leaked: bool = False, plan: RotationPlan = PLAN
+) -> Rotated:
     async def asked(_: str) -> Rehearsed:
         return Rehearsed(0, RehearsalView(0, (), ()))
 
@@ -104,7 +111,7 @@ async def rotated(hub: Place, use: KeyUse, *, leaked: bool = False) -> Rotated:
             done, unheard = await replace_now(own, above, "synthetic")
             assert unheard is None
         else:
-            done = await rotate(own, use, above, PLAN, around, asked)
+            done = await rotate(own, use, above, plan, around, asked)
     await hub.hub.mirror.refresh()
     assert not done.stopped
     return done
@@ -117,6 +124,16 @@ def signs_feed(hub: Place) -> str:
 async def asks(gate: Checkpoint) -> None:
     result = await gate.ask(shown("green"), timeout_seconds=30)
     assert result.decision.verdict is Verdict.ADMIT, codes(result)
+
+
+async def until_signing(hub: Place, key_id: str) -> None:
+    await until(lambda: signs_feed(hub) == key_id)
+
+
+def named_above(hub: Place) -> tuple[MemberKey, ...]:
+    """The keys of the hub above, as a hub's own feed names them."""
+    superior = hub.hub.feed.bundle.superior()
+    return () if superior is None else superior.keys
 
 
 async def until_relayed(reader: Place, hub: Place) -> None:
@@ -238,3 +255,27 @@ async def test_a_hub_that_has_changed_its_keys_joins_another(tmp_path: Path) -> 
         relay = cast("RelayedFeed", nation.hub.feeds[ZHEJIANG])
         assert relay.bundle is not None
         assert relay.bundle.authority(HANGZHOU).is_active
+
+
+async def test_a_hub_that_was_away_through_two_changes_above_goes_on(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        nation = await start_hub(stack, tmp_path / "nation", NATION, more=QUICK)
+        zhejiang = await start_hub(stack, tmp_path / "zhejiang", ZHEJIANG)
+        await join(stack, zhejiang, nation, "33")
+        await until(lambda: NATION in zhejiang.hub.feeds)
+        await until_relayed(zhejiang, nation)
+        for line in zhejiang.lines:
+            await line.cut()
+        for region in (HANGZHOU, GUANGZHOU):
+            done = await rotated(nation, KeyUse.FEED, plan=SOON)
+            await until_signing(nation, done.key_id)
+            await nation.admit(now_region(region))
+        for line in zhejiang.lines:
+            line.heal()
+        await until_relayed(zhejiang, nation)
+        named = set(nation.hub.feed.anchor.feed_keys)
+        await until(lambda: {key.key_id for key in named_above(zhejiang)} == named)
+        assert len(named) == 3
+        # What the readers below make of it: under the keys that are named, it goes on.
+        await nation.hub.registry.suspend(GUANGZHOU, by="", reason="synthetic")
+        await until_relayed(zhejiang, nation)
