@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from conformance_tests.profile import Profile
 
-_SECONDS = 10.0
+_SECONDS = 60.0
+"""Longest until one process has what another wrote: it may have to look by itself."""
 
 
 async def _entries(channel: grpc.aio.Channel, after: int, until: int) -> dict[int, str]:
