@@ -2,8 +2,9 @@
 
 * An entry is drawn at random among those never used, so a place in a list tells neither
   when nor to whom it was given, and two entries of one person have nothing in common.
-* Every list begins with decoys, entries that belong to nobody, some of them revoked; with
-  every revocation a few more decoys are. Who counts learns an upper bound.
+* Every list begins with decoys, entries that belong to nobody and are revoked; with every
+  revocation some more are, drawn among those never given out, and enough of these are kept
+  for the last one too. Who counts learns an upper bound.
 * Lists are sharded by period (:mod:`adapters.sdk.issued_turning`).
 * A revocation is on disk before it is said, and is never taken back.
 
@@ -21,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from adapters.sdk.issued_lists import Revoked, count_touched, load_lists, revoke_people
+from adapters.sdk.issued_lists import count_touched, find_living, keep_revoked, load_lists
 from adapters.sdk.issued_store import IssuedRow, IssuedStore
 from adapters.sdk.issued_turning import StatusSettings as StatusSettings
 from adapters.sdk.issued_turning import TurningLists, open_file
@@ -321,16 +322,23 @@ class IssuedLedger:
         async with self._lists.turning:
             now = self._clock()
             seconds, nobody = int(now.timestamp()), self.tag(NOBODY)
-            revoked: list[Revoked] = await self._store.run(
-                lambda connection: revoke_people(
-                    connection, tags, value, seconds, self._random, nobody
-                )
+            found = await self._store.run(
+                lambda connection: find_living(connection, tags, seconds, nobody)
             )
-            for one in revoked:
-                held = self._lists.held[one.list]
-                held.apply(one, value)
+            if not found:
+                return 0
+            # Drawn here, where entries are given out, so that none is drawn twice. What is
+            # written meanwhile was asked after the revocation began, or may not leave.
+            for number, one in found.items():
+                given = len(one.people) + len(one.beside)
+                one.decoys.extend(self._lists.held[number].draw_decoys(given, self._random))
+            for revoked in await self._store.run(
+                lambda connection: keep_revoked(connection, found, value)
+            ):
+                held = self._lists.held[revoked.list]
+                held.apply(revoked, value)
                 await self._lists.say(held, now)
-            return sum(one.people for one in revoked)
+            return sum(len(one.people) for one in found.values())
 
     def _remember_revoked(self, tags: list[bytes] | None) -> None:
         moment = time.monotonic()

@@ -21,7 +21,7 @@ from gateway.trust.times import from_seconds
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from gateway.attestation.keys import SigningKey
@@ -30,45 +30,72 @@ if TYPE_CHECKING:
 LEAD_SECONDS: Final = 600
 """A list is published this long before it is used: many times what the feed takes."""
 
-_DECOY_SHARE: Final = 64  # one entry in so many is a decoy; half of them begin as revoked
+_DECOY_SHARE: Final = 64  # one entry in so many may begin as revoked; every other one does
 _NAME_BYTES: Final = 6
-_SPENT_SHARE: Final = 2  # half of the entries are given out: a draw then needs two tries
+_SPENT_SHARE: Final = 2  # half of the entries are given out: one for each is left for a decoy
+_CROWD_SHARE: Final = 32  # and this much less, for those who were told of room at once
+_DECOYS_AT_ONCE: Final = 8  # of the places that nobody will need, one in so many
 _FRAME_BYTES: Final = 700  # of a statement beside its entries
 _ONE_QUERY: Final = 500  # below SQLite's bound of variables, whatever its build
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What a revocation is about in one list.
+
+    Attributes:
+        people: entries of attestations.
+        beside: entries of nobody that were given out and go with everybody's.
+        decoys: entries that were never given out; see :meth:`LiveList.draw_decoys`.
+    """
+
+    people: list[int] = field(default_factory=list, repr=False)
+    beside: list[int] = field(default_factory=list, repr=False)
+    decoys: list[int] = field(default_factory=list, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Revoked:
-    """What one transaction revoked in one list, decoys included.
+    """What one transaction revoked in one list.
 
     Attributes:
         list: its number.
         sequence: of the statement that will say so.
-        entries: all of them.
-        people: how many of them were attestations.
+        entries: all of them, decoys included.
+        given: how many of them had been given out.
     """
 
     list: int
     sequence: int
     entries: tuple[int, ...] = field(repr=False)
-    people: int
+    given: int
 
 
 class LiveList:
     """A list in memory: what was drawn of it, and what differs from its base.
 
+    For every entry that was given out and may still be revoked, at least one is left that
+    was never given out. So each revocation finds a decoy, however many there were before.
+
     Args:
         row: as it is kept.
         drawn: entries that are somebody's or a decoy.
         changed: entries by their value, beyond what the base says.
+        live: how many of the drawn were given out and are not revoked.
     """
 
     def __init__(
-        self, row: ListRow, drawn: Iterable[int], changed: Iterable[tuple[int, int]]
+        self,
+        row: ListRow,
+        drawn: Iterable[int],
+        changed: Iterable[tuple[int, int]],
+        *,
+        live: int = 0,
     ) -> None:
         self.row = row
         self._drawn = StatusList(1, row.size)
         self._count = 0
+        self._live = live
         for entry in drawn:
             self._mark(entry)
         base = unverified_list(row.base, row.bits, row.size)
@@ -80,7 +107,9 @@ class LiveList:
 
     def has_room(self, count: int, now: int) -> bool:
         """Whether so many more entries may be given out now."""
-        return now < self.row.closes_at and (self._count + count) * _SPENT_SHARE <= self.row.size
+        size = self.row.size
+        spent = (self._count + count) * _SPENT_SHARE
+        return now < self.row.closes_at and spent <= size - size // _CROWD_SHARE
 
     def is_nearly_over(self, now: int) -> bool:
         """Whether another list should be published for when this one closes or is full."""
@@ -88,18 +117,33 @@ class LiveList:
         return is_late or self._count * _SPENT_SHARE * 4 >= self.row.size * 3
 
     def draw(self, random_below: Callable[[int], int]) -> int | None:
-        """Draw an unused entry; None: too few are left."""
-        if self._count * 4 > self.row.size * 3:
+        """Draw an unused entry to give out; None: too few are left."""
+        # What is left then is one for this entry, and one for each that was before.
+        if self._unused < self._live + 2:
             return None
-        while True:
-            entry = random_below(self.row.size)
-            if not self._drawn.get(entry):
-                self._mark(entry)
-                return entry
+        self._live += 1
+        return self._draw(random_below)
+
+    def draw_decoys(self, given: int, random_below: Callable[[int], int]) -> list[int]:
+        """Draw entries of nobody to be revoked with some that were given out.
+
+        They are never given out afterwards, also where the revocation comes to nothing.
+        At least one, and about as many as are revoked, unless that took more than a part
+        of what later revocations do not need.
+
+        Args:
+            given: how many are revoked with them.
+            random_below: draws how many, and which.
+        """
+        spare = self._unused - (self._live - given)
+        most = max(min(given + 2, spare // _DECOYS_AT_ONCE), 1)
+        count = min(1 + random_below(most), self._unused)
+        return [self._draw(random_below) for _ in range(count)]
 
     def apply(self, revoked: Revoked, value: int) -> None:
         """Take up what the file says."""
         self.row = replace(self.row, sequence=revoked.sequence)
+        self._live -= revoked.given
         for entry in revoked.entries:
             for others in self._changes.values():
                 others.discard(entry)
@@ -138,6 +182,18 @@ class LiveList:
         )
         return Posted(row.base, self._digest, change, row.sequence)
 
+    @property
+    def _unused(self) -> int:
+        return self.row.size - self._count
+
+    def _draw(self, random_below: Callable[[int], int]) -> int:
+        # Two tries while entries are given out; all the tries of a list's life together
+        # are its size times some ten, were each of its entries revoked alone.
+        while self._drawn.get(entry := random_below(self.row.size)):
+            pass
+        self._mark(entry)
+        return entry
+
     def _mark(self, entry: int) -> None:
         self._drawn.set(entry, 1)
         self._count += 1
@@ -171,16 +227,18 @@ def make_list(
         The row, whose number is 0, and the decoys with their values.
     """
     fresh = StatusList(bits, entries)
-    decoys: dict[int, int] = {}
-    while len(decoys) < fresh.size // _DECOY_SHARE:
-        decoys[random_below(fresh.size)] = REVOKED if random_below(2) else 0
-    for entry, value in decoys.items():
+    # One that does not begin as revoked is like any other that was never given out.
+    places: dict[int, int] = {}
+    while len(places) < fresh.size // _DECOY_SHARE:
+        places[random_below(fresh.size)] = random_below(2)
+    decoys = [(entry, REVOKED) for entry, is_revoked in places.items() if is_revoked]
+    for entry, value in decoys:
         fresh.set(entry, value)
     name = f"{random_below(1 << 8 * _NAME_BYTES):0{2 * _NAME_BYTES}x}"
     uri = status_uri(authority, name)
     opened = int(opened_at.timestamp())
     row = ListRow(0, uri, bits, fresh.size, opened, closes_at, ends_at, 1, "")
-    return replace(row, base=_sign(fresh, key, row, opened_at)), list(decoys.items())
+    return replace(row, base=_sign(fresh, key, row, opened_at)), decoys
 
 
 def keep_list(
@@ -215,12 +273,16 @@ def load_lists(connection: sqlite3.Connection) -> list[LiveList]:
         "SELECT id, uri, bits, size, opened_at, closes_at, ends_at, sequence, base FROM lists"
     ).fetchall():
         row = ListRow(*fields)
-        entries = connection.execute(
-            "SELECT entry, status FROM issued WHERE list = ? "
-            "UNION ALL SELECT entry, status FROM decoys WHERE list = ?",
-            (row.id, row.id),
-        ).fetchall()
-        found.append(LiveList(row, [entry for entry, _ in entries], entries))
+        issued, decoys = (
+            connection.execute(
+                f"SELECT entry, status FROM {table} WHERE list = ?",  # noqa: S608 - names of ours
+                (row.id,),
+            ).fetchall()
+            for table in ("issued", "decoys")
+        )
+        live = sum(status == 0 for _, status in issued)
+        entries = issued + decoys
+        found.append(LiveList(row, [entry for entry, _ in entries], entries, live=live))
     return found
 
 
@@ -237,60 +299,60 @@ def forget_list(connection: sqlite3.Connection, number: int) -> None:
         connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (number,))  # noqa: S608 - names of ours
 
 
-def revoke_people(
-    connection: sqlite3.Connection,
-    people: Sequence[bytes] | None,
-    value: int,
-    now: int,
-    random_below: Callable[[int], int],
-    nobody: bytes,
-) -> list[Revoked]:
-    """Revoke what lives of people, and some decoys with it; a job of the store.
+def find_living(
+    connection: sqlite3.Connection, people: Sequence[bytes] | None, now: int, nobody: bytes
+) -> dict[int, Found]:
+    """Find what lives of people and is not revoked, by list; a job of the store.
 
     Args:
-        connection: in a transaction.
+        connection: only read.
         people: their tags; None: everybody.
-        value: of a revoked entry.
         now: what has expired by then is left as it is.
-        random_below: draws how many decoys.
-        nobody: tag of entries that are nobody's; they change with everybody's, uncounted.
+        nobody: tag of entries that are nobody's; they are found where everybody's are.
     """
-    found: dict[int, list[int]] = defaultdict(list)
-    spare: dict[int, list[int]] = defaultdict(list)
+    found: dict[int, Found] = defaultdict(Found)
     query = "SELECT list, entry FROM issued WHERE expires_at > ? AND status = 0"
     if people is None:
         for number, entry in connection.execute(f"{query} AND person != ?", (now, nobody)):
-            found[number].append(entry)
+            found[number].people.append(entry)
         for number, entry in connection.execute(f"{query} AND person = ?", (now, nobody)):
-            spare[number].append(entry)
-    else:
-        for start in range(0, len(people), _ONE_QUERY):
-            part = people[start : start + _ONE_QUERY]
-            marks = ", ".join("?" * len(part))
-            for number, entry in connection.execute(
-                f"{query} AND person IN ({marks})", (now, *part)
-            ):
-                found[number].append(entry)
+            if number in found:
+                found[number].beside.append(entry)
+        return found
+    for start in range(0, len(people), _ONE_QUERY):
+        part = people[start : start + _ONE_QUERY]
+        marks = ", ".join("?" * len(part))
+        for number, entry in connection.execute(f"{query} AND person IN ({marks})", (now, *part)):
+            found[number].people.append(entry)
+    return found
+
+
+def keep_revoked(
+    connection: sqlite3.Connection, found: Mapping[int, Found], value: int
+) -> list[Revoked]:
+    """Write what is revoked, decoys with it; a job of the store.
+
+    Args:
+        connection: in a transaction.
+        found: by list; its decoys were drawn.
+        value: of a revoked entry.
+    """
     revoked = []
-    for number, entries in found.items():
-        decoys = [
-            entry
-            for (entry,) in connection.execute(
-                "SELECT entry FROM decoys WHERE list = ? AND status = 0 ORDER BY RANDOM() LIMIT ?",
-                (number, 1 + random_below(len(entries) + 2)),
-            )
-        ]
-        beside = spare[number]
-        for table, touched in (("issued", entries + beside), ("decoys", decoys)):
-            connection.executemany(
-                f"UPDATE {table} SET status = ? WHERE list = ? AND entry = ?",  # noqa: S608 - names of ours
-                [(value, number, entry) for entry in touched],
-            )
+    for number, held in found.items():
+        given = held.people + held.beside
+        connection.executemany(
+            "UPDATE issued SET status = ? WHERE list = ? AND entry = ?",
+            [(value, number, entry) for entry in given],
+        )
+        connection.executemany(
+            "INSERT INTO decoys VALUES (?, ?, ?)",
+            [(number, entry, value) for entry in held.decoys],
+        )
         connection.execute("UPDATE lists SET sequence = sequence + 1 WHERE id = ?", (number,))
         (sequence,) = connection.execute(
             "SELECT sequence FROM lists WHERE id = ?", (number,)
         ).fetchone()
-        revoked.append(Revoked(number, sequence, (*entries, *beside, *decoys), len(entries)))
+        revoked.append(Revoked(number, sequence, (*given, *held.decoys), len(given)))
     return revoked
 
 
