@@ -106,7 +106,8 @@ class Nobody:
                 return
             draft = (
                 Draft(payload)
-                if disclosure is None
+                # An import is whole whatever was asked for: to ask for a part is refused.
+                if disclosure is None or is_import
                 else self._attester.in_part(payload, disclosure, self._code)
             )
             if isinstance(draft, Draft):

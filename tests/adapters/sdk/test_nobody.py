@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 from hutong.v1 import exchange_pb2
 
 from adapters.schemes import SCHEMES_FOLDER
@@ -126,6 +127,25 @@ async def test_a_batch_takes_one_signature_a_question_whatever_comes_of_it(
         ):
             assert not (await ask(place, question)).attestation
             assert signatures.total() == len(OUTCOMES) + number
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("disclosure", list(exchange_pb2.Disclosure.values()))
+@pytest.mark.parametrize("use", [*exchange_pb2.AttestationUse.values(), 99])
+@pytest.mark.parametrize("number", [PERSON, OTHER_PERSON])
+async def test_no_question_of_a_caller_is_an_incident(
+    signatures: Counter[str], number: str, use: int, disclosure: int
+) -> None:
+    async with world() as place:
+        fill(place)
+        question = by_document(number)
+        question.use, question.disclosure = use, disclosure
+        with structlog.testing.capture_logs() as logs:
+            await ask(place, question)
+        assert not [each for each in logs if each["event"] == "incident"]
+        # An import is whole, also where it is refused for being asked for in part.
+        whole = not disclosure or use == exchange_pb2.ATTESTATION_USE_IMPORT
+        assert signatures == {"sign_payload" if whole else "sign_disclosed": 1}
 
 
 @pytest.mark.asyncio
