@@ -18,7 +18,8 @@ from conformance_tests.vectors.chain import ZERO, Chain, Link, listed
 from conformance_tests.vectors.keys import digest
 from conformance_tests.vectors.lists import base_list
 from conformance_tests.vectors.plan import CITY, HUB, NOW, VerifierPlan
-from conformance_tests.vectors.world import chain_of, member_key, record
+from conformance_tests.vectors.records import member_key, record
+from conformance_tests.vectors.world import chain_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -46,7 +46,7 @@ async def serve_peer(
         path = folder / "profile.yaml"
         path.write_text(
             "role: verifier\nharness: reference\n"
-            "capabilities: [armour, disclosure, packs, catalogues, hub-keys, ages]\n",
+            "capabilities: [armour, disclosure, packs, catalogues, hub-keys, ages, feeds]\n",
             encoding="utf-8",
         )
         yield path

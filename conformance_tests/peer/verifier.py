@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance_tests.peer.verifier_catalogue import ReferenceCatalogues
+from conformance_tests.peer.verifier_feeds import ReferenceFeeds
 from conformance_tests.peer.verifier_jose import VerifierError
 from conformance_tests.peer.verifier_pack import PackReader
 from conformance_tests.peer.verifier_reading import Reading
@@ -77,6 +78,10 @@ class ReferenceVerifier:
         if "token" not in request:
             return answer
         try:
+            if "relayed" in request:
+                hub, relayed = request["anchor"]["hub"], request["relayed"]
+                feeds = ReferenceFeeds(hub, state, relayed, now, self.fault)
+                state, answer["trust_as_of"] = feeds.for_issuer(request["token"])
             claims, kid = Reading(state, request, now, self.fault).verify()
             status_as_of = claims["iat"]
             if self.fault == "fresh-without-a-list":
@@ -86,6 +91,9 @@ class ReferenceVerifier:
                 status = ReferenceStatus(state, lists, now, self.fault)
                 status.check(claims, kid)
                 status_as_of = status.as_of(claims)
+            elif self.fault == "silence-without-a-list":
+                silence = state.body("silence", claims["iss"]) or {"since": status_as_of}
+                status_as_of = min(status_as_of, silence["since"])
         except VerifierError as error:
             return {**answer, "ok": False, "reason": str(error)}
         level = "GREEN" if self.fault == "level-always-green" else claims["code"]["level"]

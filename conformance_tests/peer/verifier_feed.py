@@ -19,7 +19,9 @@ _CLAIMS = {
     "hutong-feed-manifest+jwt": _MARK | {"count", "entries", "floor", "tombstones"},
 }
 _STATEMENTS = {"scheme", "policy"}
-_KNOWN = _STATEMENTS | {"authority", "distrust", "status", "rehearsal", "notice", "superior"}
+_KNOWN = _STATEMENTS | {
+    *("authority", "distrust", "status", "rehearsal", "notice", "superior", "silence"),
+}
 
 
 @dataclass(slots=True)
@@ -256,6 +258,8 @@ class ReferenceReplica:
             check_statement(self.state, entry, newest, self.fault)
         elif kind == "status":
             check_word(self.state, entry, newest, self.fault)
+        elif kind == "silence" and set(body) != {"since"}:
+            raise VerifierError("FEED_MALFORMED")
 
     def _check_authority(
         self, subject: str, body: dict[str, Any], newest: dict[tuple[str, str], Entry]

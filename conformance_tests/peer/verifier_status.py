@@ -63,6 +63,18 @@ class ReferenceStatus:
 
     def as_of(self, claims: dict[str, Any]) -> int:
         """Of when the word on the status is (HT-DEC-12); of an attestation that stands."""
+        newest = self._newest_word(claims)
+        silence = self.state.newest.get(("silence", claims["iss"]))
+        if silence is None:
+            return newest
+        if silence.is_withdrawn:
+            since = silence.claims["iat"] if self.fault == "silence-for-ever" else newest
+        else:
+            ignored = self.fault == "silence-of-the-hub-ignored"
+            since = newest if ignored else silence.claims["body"]["since"]
+        return min(newest, since)
+
+    def _newest_word(self, claims: dict[str, Any]) -> int:
         body = self.state.body("status", claims["status"]["status_list"]["uri"])
         if body is None:
             return self.state.as_of

@@ -231,6 +231,8 @@ def _ages(world: World, answer: dict[str, Any]) -> list[str]:
         found.append("tells another age than the newest word of the hub (HT-FEED-8)")
     if world.status_as_of is not None and answer.get("status_as_of") != world.status_as_of:
         found.append("tells another age of the status (HT-DEC-12)")
+    if world.trust_as_of is not None and answer.get("trust_as_of") != world.trust_as_of:
+        found.append("tells another age of trust (HT-FED-11)")
     return found
 
 

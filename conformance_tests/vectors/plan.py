@@ -54,6 +54,9 @@ class VerifierPlan(Plan):
         ages: whether it is asked how old the word on the status is.
         status: number of the attestation's entry in the city's list; absent without one.
         list: the list's own properties.
+        silence: since when the hub does not hear the city; absent where it hears it.
+        silence_ended: whether it hears it again.
+        hubs: what stands in a world of several hubs (``federation.HubsPlan``); absent: one.
     """
 
     now: int = 0
@@ -92,3 +95,6 @@ class VerifierPlan(Plan):
     status: int | None = None
     status_uri: str = LIST
     list: Mapping[str, Any] = field(default_factory=dict)
+    silence: int | None = None
+    silence_ended: bool = False
+    hubs: Mapping[str, Any] | None = None

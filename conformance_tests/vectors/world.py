@@ -6,35 +6,34 @@ A request is what a harness gets on its standard input (docs/spec/verifier.md).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from conformance_tests.vectors.catalogues import AUDIENCE, files, held_before, scheme_document
 from conformance_tests.vectors.chain import Chain, listed
+from conformance_tests.vectors.federation import HubsPlan, several, silence_in
 from conformance_tests.vectors.keys import vector_key
 from conformance_tests.vectors.later import learn
 from conformance_tests.vectors.lists import at_hand, status_entry
 from conformance_tests.vectors.plan import (
     CITY,
-    DAY,
     HOUR,
     HUB,
     NEIGHBOUR,
-    NOW,
     SCHEME,
     VerifierPlan,
 )
+from conformance_tests.vectors.records import (
+    FEED_KEY,
+    FOUNDED,
+    SCHEME_KEY,
+    anchor,
+    at,
+    record,
+)
 from conformance_tests.vectors.statements import statement
 from conformance_tests.vectors.stories import tell
-from conformance_tests.vectors.tokens import NONCE, OTHER_NONCE, attestation, key_of, put, scanned
+from conformance_tests.vectors.tokens import NONCE, OTHER_NONCE, attestation, put, scanned
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-FEED_KEY = "hub/feed"
-SCHEME_KEY = "city/schemes"
-FOUNDED = NOW - 60 * DAY
-"""When the hub and its regions began."""
-_TIMES = {"not_before", "not_after", "published_at", "tainted_from", "revoked_at"}
 _RULE_TIMES = {"signed_from", "signed_until"}
 
 
@@ -52,6 +51,7 @@ class World:
         listed: people that are listed when a refused file leaves what was held; None:
             no catalogue is refused here.
         status_as_of: of when the word on the attestation's status is; None: not asked.
+        trust_as_of: of when the oldest word is that it rests on; None: not asked.
         first: why the first of two readings must be refused; empty: it must not.
     """
 
@@ -64,58 +64,7 @@ class World:
     first: str = ""
     status_as_of: int | None = None
     listed: int | None = None
-
-
-def anchor() -> dict[str, Any]:
-    """The trust anchor of every world."""
-    keys = [("feed", FEED_KEY), ("token", "hub/token")]
-    return {
-        "hub": HUB,
-        "keys": [{"use": use, "jwk": vector_key(name).public} for use, name in keys],
-    }
-
-
-def at(offset: int) -> int:
-    """A moment of the world, from seconds beside its present."""
-    return NOW + offset
-
-
-def member_key(use: str, name: str, change: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A key object of a record; the times of a change are seconds from the present."""
-    jwk: dict[str, Any] = dict(key_of(name).public)
-    if use == "seal":
-        jwk["alg"] = "ECDH-ES"
-    moved = {
-        member: at(value) if member in _TIMES and value is not None else value
-        for member, value in (change or {}).items()
-    }
-    return put({"use": use, "jwk": jwk, "not_before": FOUNDED}, moved)
-
-
-def record(urn: str, name: str, plan: VerifierPlan | None = None) -> dict[str, Any]:
-    """The record of a region, as the feed carries it."""
-    code = urn.rpartition(":")[2].removesuffix("00")
-    attest = member_key("attest", f"{name}/attest", plan.key if plan else None)
-    body: dict[str, Any] = {
-        "urn": urn,
-        "kind": "region",
-        "name_zh": "",
-        "name_en": name.capitalize(),
-        "prefixes": [code],
-        "endpoint": "127.0.0.1:1",
-        "keys": [
-            attest,
-            member_key("attest", f"{name}/attest-ed25519"),
-            member_key("state", f"{name}/state", plan.signer if plan else None),
-            *(member_key(use, f"{name}/{use}") for use in ("authenticate", "seal")),
-        ],
-        "state": "active",
-        "max_attestation_seconds": 86_400,
-    }
-    if plan and plan.catalogue_story:
-        # A key of its own, so that a case may change the one that signs catalogues.
-        body["keys"].append(member_key("state", SCHEME_KEY))
-    return put(body, plan.city) if plan else body
+    trust_as_of: int | None = None
 
 
 def chain_of(plan: VerifierPlan) -> Chain:
@@ -129,6 +78,7 @@ def chain_of(plan: VerifierPlan) -> Chain:
         chain.append("scheme", f"{CITY}#{SCHEME.partition('@')[0]}", body, at(-HOUR))
     if plan.status is not None:
         chain.append("status", *status_entry(plan), at(-HOUR))
+    silence_in(chain, plan)
     if plan.distrust is not None:
         rule = {"issuer": CITY, "signed_from": -HOUR, **plan.distrust}
         moved = {name: at(value) if name in _RULE_TIMES else value for name, value in rule.items()}
@@ -141,6 +91,8 @@ def chain_of(plan: VerifierPlan) -> Chain:
 
 def build(plan: VerifierPlan) -> World:
     """Write the request of a plan."""
+    if plan.hubs is not None:
+        return _of_several(plan)
     chain = chain_of(plan)
     told = tell(plan, chain)
     request: dict[str, Any] = {"now": at(plan.now), "anchor": anchor(), "feed": told.steps}
@@ -167,9 +119,33 @@ def build(plan: VerifierPlan) -> World:
     return replace(world, status_as_of=_status_as_of(plan)) if plan.ages else world
 
 
+def _of_several(plan: VerifierPlan) -> World:
+    """The same where several hubs' feeds reach the reader, one snapshot each."""
+    made = several(plan)
+    request: dict[str, Any] = {
+        "now": at(plan.now),
+        "anchor": made.anchor,
+        "feed": made.steps,
+        "relayed": made.relayed,
+        "token": scanned(plan, attestation(plan).token),
+        "audience": f"urn:hutong:region:{plan.audience}",
+    }
+    if plan.status is not None:
+        request["lists"] = at_hand(plan)
+    world = World(request, made.own.sequence, listed(made.own.live()), None, None)
+    if not plan.ages:
+        return world
+    heard = HubsPlan().changed(plan.hubs or {})
+    believed = heard.silent_in == heard.home
+    status_as_of = _status_as_of(plan if believed else replace(plan, silence=None))
+    return replace(world, status_as_of=status_as_of, trust_as_of=made.trust_as_of)
+
+
 def _status_as_of(plan: VerifierPlan) -> int:
-    """HT-DEC-12, for a world whose feed is one snapshot of a minute ago."""
+    """HT-DEC-12, for a world whose feeds are one snapshot of a minute ago each."""
     if plan.status is None:
         return at(plan.token_iat)
     promised = plan.list.get("claims", {}).get("ttl", 1) is not None
-    return at(-HOUR) if promised else at(-60)
+    newest = at(-HOUR) if promised else at(-60)
+    silent = plan.silence is not None and not plan.silence_ended
+    return min(newest, at(plan.silence or 0)) if silent else newest

@@ -18,16 +18,18 @@ from conformance_tests.roles.verifier import world_of
 from conformance_tests.runner import twin_of
 from conformance_tests.vectors.armour import to_armour
 from conformance_tests.vectors.catalogues import files
+from conformance_tests.vectors.federation import KEYS as HUB_KEYS
 from conformance_tests.vectors.keys import vector_key
 from conformance_tests.vectors.plan import NOW, VerifierPlan
+from conformance_tests.vectors.records import FEED_KEY, SCHEME_KEY
 from conformance_tests.vectors.stories_keys import NAMES as FEED_KEYS
 from conformance_tests.vectors.tokens import attestation, key_of
-from conformance_tests.vectors.world import FEED_KEY, SCHEME_KEY, World
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conformance_tests.model import Case
+    from conformance_tests.vectors.world import World
 
 _DOTS: Final = 2
 """Between the segments of a token; a key binding, which has no armour, would bring more."""
@@ -44,6 +46,7 @@ _KEYS: Final = (
     ),
     SCHEME_KEY,
     *FEED_KEYS,
+    *HUB_KEYS,
 )
 
 
@@ -148,6 +151,8 @@ def _held(case: Case, world: World, refused: list[str] | None) -> dict[str, Any]
         return {**held, "ok": True}
     if world.status_as_of is not None:
         held["status_as_of"] = world.status_as_of
+    if world.trust_as_of is not None:
+        held["trust_as_of"] = world.trust_as_of
     return {**held, "ok": True, "level": attestation(plan).claims["code"]["level"]}
 
 

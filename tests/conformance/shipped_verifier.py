@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import tempfile
@@ -27,6 +28,8 @@ from gateway.trust import FeedReplica, TrustBundle
 from gateway.trust.anchor import parse_anchor
 from gateway.trust.feed import entries_digest
 from gateway.trust.pack import PackReplica, load_pack
+from gateway.wire.feed_tree import FeedTree, TreeReplica
+from gateway.wire.replica_store import ReplicaStore
 
 
 def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -73,13 +76,62 @@ class Reader:
             return said | asyncio.run(catalogued(request, replica.bundle, now, self._folder))
         if "token" not in request:
             return said
+        bundle, trusted = replica.bundle, said["as_of"]
+        tree: FeedTree | None = None
         try:
-            found = verified(request, replica.bundle, now, self._lists, self._cache)
+            if "relayed" in request:
+                bundle, tree = asyncio.run(followed(request, replica, now, self._folder))
+            found = verified(request, bundle, now, self._lists, self._cache)
         except TrustError as error:
             return {**said, "ok": False, "reason": error.code}
         level, issuer, as_of = found
-        status_as_of = said["as_of"] if as_of is None else min(said["as_of"], as_of)
+        if tree is not None:
+            age = tree.age_seconds(now, issuer)
+            trusted = 0 if age is None else request["now"] - age
+            said |= {"trust_as_of": trusted}
+        status_as_of = trusted if as_of is None else min(trusted, as_of)
         return {**said, "level": level, "issuer": issuer, "status_as_of": status_as_of}
+
+
+async def followed(
+    request: dict[str, Any], own: FeedReplica, now: datetime, folder: Path
+) -> tuple[TrustBundle, FeedTree]:
+    """Read every feed that the own one leads to, as a checkpoint's tree of feeds does."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    tree = FeedTree(
+        request["anchor"]["hub"],
+        own=lambda: own.bundle,
+        own_age_seconds=lambda then: int(own.age(then).total_seconds()),
+        make_replica=lambda at, anchor: ReplicaStore(place / at.hub[-6:], anchor),
+        source=lambda _place: None,
+        clock=lambda: now,
+        heartbeat_seconds=15,
+        on_change=lambda: None,
+    )
+    tree.update()
+    read: set[str] = set()
+    while left := tree.replicas.keys() - read:
+        read |= left
+        for hub in left:
+            for step in request["relayed"].get(hub, ()):
+                # A refused step leaves the replica as it was; what follows may be sound.
+                with contextlib.suppress(TrustError):
+                    await relayed(tree.replicas[hub], step, now)
+        tree.update()
+    bundle = tree.bundle
+    assert bundle is not None
+    return bundle, tree
+
+
+async def relayed(replica: TreeReplica, step: dict[str, Any], now: datetime) -> None:
+    """Take a step of another hub's feed in."""
+    if "snapshot" in step:
+        snapshot = step["snapshot"]
+        await replica.take_snapshot(snapshot["manifest"], snapshot["entries"], now)
+    elif "head" in step:
+        await replica.take_head(step["head"], now)
+    else:
+        await replica.take_entries(step["entries"], now)
 
 
 def answer_of_packs(request: dict[str, Any], now: datetime, folder: Path) -> dict[str, Any]:
@@ -189,7 +241,11 @@ def verified(
     age = RevocationView(bundle, lists).check(attestation, now)
     as_of = int(now.timestamp()) - age if age else None
     if age is None:
+        # What names no list could be revoked on no day, whoever is silent (HT-STS-24).
         as_of = int(attestation.issued_at.timestamp())
+    elif (silence := bundle.silence(attestation.issuer)) is not None:
+        since = int(silence.since.timestamp())
+        as_of = since if as_of is None else min(as_of, since)
     return attestation.code.level.value, attestation.issuer, as_of
 
 

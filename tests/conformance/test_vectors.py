@@ -62,8 +62,8 @@ def agrees(said: dict[str, object], expect: dict[str, object]) -> bool:
     ]
     held = (said["sequence"], said["live"]) == (expect["sequence"], expect["live"])
     found = said["ok"] is expect["ok"]
-    age = said.get("status_as_of")
-    found = found and age == expect.get("status_as_of", age)
+    for age in ("status_as_of", "trust_as_of"):
+        found = found and said.get(age) == expect.get(age, said.get(age))
     told = said.get("reason") in expect.get("reasons", [said.get("reason")])  # type: ignore[operator]  # lists
     level = said.get("level") == expect.get("level", said.get("level"))
     later = all(map(agrees, said.get("later", ()), expect.get("later", ())))  # type: ignore[call-overload]  # lists

@@ -24,7 +24,7 @@ _ROOT = Path(__file__).parents[2]
 _NODE = _ROOT / "conformance_tests" / "verifiers" / "node"
 
 
-OFFERS = ("armour", "disclosure", "packs", "catalogues", "hub-keys", "ages")
+OFFERS = ("armour", "disclosure", "packs", "catalogues", "hub-keys", "ages", "feeds")
 """What the readers that we ship declare: everything."""
 
 
