@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from adapters.schemes.chongqing.wire import KEY_BYTES, encrypt, parse_answer, write_card
+from adapters.schemes.chongqing.wire import (
+    KEY_BYTES,
+    encrypt,
+    parse_answer,
+    parse_records,
+    write_card,
+    write_stand_in,
+)
 from adapters.sdk import OutcomeReport, QrText
 from adapters.sdk.errors import AdapterConfigError, UnreadableError
 from gateway.codes.documents import DocumentType
@@ -51,6 +58,7 @@ class ChongqingConnector:
                 "the connector needs the secrets app_key and sm4_key, the latter 32 "
                 "hexadecimal digits"
             )
+        self._stand_in = write_stand_in(self._key)
         self._upstream = context.upstream
         self._scheme = context.scheme
         self._now = context.now
@@ -86,6 +94,10 @@ class ChongqingConnector:
     def interpret(self, body: bytes) -> Fetched:
         """Read a reply; see :class:`~adapters.sdk.interpreting.Interpreter`."""
         return parse_answer(body, self._key, self._scheme.timezone, None)
+
+    def read_stand_in(self) -> None:
+        """Read a record of nobody; see :class:`~adapters.sdk.nobody.StandInReader`."""
+        parse_records(self._stand_in, self._key, self._scheme.timezone, None)
 
     async def catalogue(
         self, fields: Mapping[str, str], deadline: Deadline

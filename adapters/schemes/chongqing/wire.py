@@ -81,6 +81,19 @@ def write_card(number: str) -> str:
     return json.dumps({"zjhm": number}, separators=(",", ":"))
 
 
+def write_stand_in(key: bytes) -> str:
+    """Write a record of nobody, born in 2100, in the form of anybody's; encrypted."""
+    record = {
+        "zjhm": "500103210001010015",
+        "jkmzt": "绿色",
+        "jkmyy": "synthetic",
+        "xzqh": CITY,
+        "pdsj": "2020-03-01 00:00:00",
+        "gxsj": "2020-03-01 00:00:00",
+    }
+    return encrypt(key, json.dumps(record, ensure_ascii=False))
+
+
 def parse_answer(
     body: bytes, key: bytes, zone: ZoneInfo, asked: Document | None
 ) -> Reports | OutcomeReport:
@@ -105,7 +118,14 @@ def parse_answer(
         if outcome is None:
             raise UnreadableError("a result code that is not known", ("code",))
         return OutcomeReport(outcome)
-    records = parse_json(decrypt(key, _text(answer, "CipherText")), ("CipherText",))
+    return parse_records(_text(answer, "CipherText"), key, zone, asked)
+
+
+def parse_records(
+    digits: str, key: bytes, zone: ZoneInfo, asked: Document | None
+) -> Reports | OutcomeReport:
+    """Read the part of a reply that is encrypted; see :func:`parse_answer`."""
+    records = parse_json(decrypt(key, digits), ("CipherText",))
     records = [records] if isinstance(records, dict) else records
     if not isinstance(records, list) or len(records) > MAX_ALSO + 1:
         raise UnreadableError("neither a record nor a list of them", ("CipherText",))

@@ -117,6 +117,11 @@ class ShanghaiConnector:
             raise AdapterConfigError("no interface for the colour is configured")
         return self._colours.interpret(body)
 
+    def read_stand_in(self) -> None:
+        """Read a record of nobody; see :class:`~adapters.sdk.nobody.StandInReader`."""
+        if self._colours is not None:
+            self._colours.read_stand_in()
+
     async def catalogue(
         self, fields: Mapping[str, str], deadline: Deadline
     ) -> UpstreamReply | OutcomeReport:

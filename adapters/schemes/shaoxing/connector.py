@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from adapters.schemes.http_part import read_http_part, require_secrets
-from adapters.schemes.shaoxing.wire import METHOD, make_password, open_answer, write_question
+from adapters.schemes.shaoxing.wire import (
+    METHOD,
+    make_password,
+    open_answer,
+    write_members,
+    write_question,
+)
+from adapters.schemes.shaoxing.xml_reader import parse_xml
 from adapters.sdk.errors import UnreadableError
 from adapters.sdk.http_answer import read_document
+from adapters.sdk.http_stand_in import read_stand_in, stand_in_record
 from adapters.sdk.reports import OutcomeReport, QrText
 from gateway.codes.levels import Outcome
 
@@ -48,6 +56,7 @@ class ShaoxingConnector:
     def __init__(self, context: ConnectorContext) -> None:
         self._app_id = require_secrets(context, "app_id")["app_id"]
         self._spec = read_http_part(context)
+        self._stand_in = write_members("HealthCode", stand_in_record(self._spec) or {})
         self._upstream = context.upstream
         self._scheme = context.scheme
         self._now = context.now
@@ -83,6 +92,10 @@ class ShaoxingConnector:
     def interpret(self, body: bytes) -> Fetched:
         """Read the reply to a question; see :class:`~adapters.sdk.interpreting.Interpreter`."""
         return read_document(self._spec, open_answer(body), self._scheme.timezone)[0]
+
+    def read_stand_in(self) -> None:
+        """Read a record of nobody; see :class:`~adapters.sdk.nobody.StandInReader`."""
+        read_stand_in(self._spec, parse_xml(self._stand_in), self._scheme.timezone)
 
     async def catalogue(
         self, fields: Mapping[str, str], deadline: Deadline

@@ -41,15 +41,21 @@ def write_question(app_id: str, password: str, members: Mapping[str, str]) -> by
         password: of the day.
         members: of the question, by name.
     """
-    question = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in members.items())
+    question = write_members("Request", members)
     return (
         '<?xml version="1.0" encoding="utf-8"?>'
         '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body>'
         f'<{METHOD} xmlns="urn:synthetic:sxjkm"><appId>{escape(app_id)}</appId>'
         f"<password>{password}</password>"
-        f"<request>{escape(f'<Request>{question}</Request>')}</request></{METHOD}>"
+        f"<request>{escape(question)}</request></{METHOD}>"
         "</soap:Body></soap:Envelope>"
     ).encode()
+
+
+def write_members(name: str, members: Mapping[str, str]) -> str:
+    """Write an element of elements."""
+    inner = "".join(f"<{member}>{escape(text)}</{member}>" for member, text in members.items())
+    return f"<{name}>{inner}</{name}>"
 
 
 def open_answer(body: bytes) -> dict[str, Any]:

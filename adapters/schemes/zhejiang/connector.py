@@ -23,6 +23,7 @@ from adapters.schemes.zhejiang.wire import (
     OK,
     QUOTA,
     SECRET_REFUSED,
+    STAND_IN,
     Envelope,
     Secrets,
     parse_answer,
@@ -137,6 +138,10 @@ class ProvincialConnector:
         """Read the reply to a query; see :class:`~adapters.sdk.interpreting.Interpreter`."""
         envelope = parse_envelope(body)
         return parse_answer(envelope, None) if envelope.code == OK else _refusal(envelope)
+
+    def read_stand_in(self) -> None:
+        """Read a record of nobody; see :class:`~adapters.sdk.nobody.StandInReader`."""
+        parse_answer(STAND_IN, None)
 
     async def close(self) -> None:
         """Close the connections to the platform."""

@@ -101,6 +101,29 @@ class Secrets:
     refresh_ends_at: datetime
 
 
+STAND_IN: Final = Envelope(
+    OK,
+    json.dumps(
+        {
+            "success": True,
+            "data": [
+                {
+                    "sfzh": "330100210001010014",
+                    "zjlx": _CARD,
+                    "mffd": "杭州市",
+                    "mzt": GREEN_WORD,
+                    "mlx": EVERYWHERE,
+                    "zjgxsj": "2020-03-01T00:00:00.000+0000",
+                    "hmcmyy": "synthetic",
+                }
+            ],
+        },
+        ensure_ascii=False,
+    ),
+)
+"""A record of nobody, born in 2100, in the form of anybody's."""
+
+
 def parse_envelope(body: bytes) -> Envelope:
     """Read the outer document.
 

@@ -24,7 +24,7 @@ from adapters.sdk.http_stand_in import read_stand_in
 from adapters.sdk.interpreting import open_interpreter
 from adapters.sdk.issued import FEWEST_COUNTED, NOBODY, StatusSettings
 from adapters.sdk.nobody import StandInReader
-from adapters.sdk.reports import Reports
+from adapters.sdk.reports import LocalReport, Reports
 from gateway.codes import Outcome
 from gateway.codes.proto import outcome_from_proto
 from gateway.trust.distrust import DistrustRule
@@ -219,3 +219,29 @@ def test_every_city_that_is_described_reads_a_record_of_nobody(
         (report,) = fetched.reports
         assert all(getattr(report, name) is not None for name in told - {"itinerary"}), city
         connector.read_stand_in()
+
+
+def test_every_city_that_is_written_in_python_reads_a_record_of_nobody(
+    described: dict[str, HttpConnector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each of them makes of it is a report, of the same class as everybody's."""
+    made: list[LocalReport] = []
+    whole = LocalReport.__init__
+
+    def noted(report: LocalReport, *args: Any, **members: Any) -> None:
+        whole(report, *args, **members)
+        made.append(report)
+
+    monkeypatch.setattr(LocalReport, "__init__", noted)
+    # The issuer asks itself: what it holds is read from a table, and not from an answer.
+    written = [city for city in CITIES if city not in described and city != "native"]
+    assert len(written) >= 6
+    for city in written:
+        connector: object = open_interpreter(
+            load_city(SCHEMES_FOLDER / city), now=lambda: datetime.now(UTC)
+        )
+        assert isinstance(connector, StandInReader), city
+        made.clear()
+        connector.read_stand_in()
+        assert len(made) == 1, city
+        assert made[0].reason == "synthetic", city
