@@ -72,6 +72,8 @@ class ReferenceStatus:
         else:
             ignored = self.fault == "silence-of-the-hub-ignored"
             since = newest if ignored else silence.claims["body"]["since"]
+        if since > newest and self.fault == "silence-alone-counted":
+            return int(since)
         return min(newest, since)
 
     def _newest_word(self, claims: dict[str, Any]) -> int:
