@@ -18,7 +18,7 @@ from conformance_tests.peer.verifier_jose import VerifierError, parsed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conformance_tests.peer.verifier_state import State
+    from conformance_tests.peer.verifier_state import Entry, State
 
 _KINDS = frozenset({"attestation", "scheme", "policy", "status"})
 _FAULTS = {"suspended": "AUTHORITY_SUSPENDED", "withdrawn": "AUTHORITY_WITHDRAWN"}
@@ -161,7 +161,10 @@ class ReferenceFeeds:
             life = own.life
         if life < above.life and self.fault == "bounds-of-the-top-only":
             life = above.life
-        narrowed = Bounds(own.prefixes, kinds, life, min(own.path, above.path - 1))
+        path = min(own.path, above.path - 1)
+        if path < own.path and self.fault == "path-length-not-narrowed":
+            path = own.path
+        narrowed = Bounds(own.prefixes, kinds, life, path)
         return narrowed, refused or ("CONSTRAINT_EXCEEDED" if deep or wide else "")
 
     def _replica(self, named: dict[str, Any], unchecked: str) -> State:
@@ -213,33 +216,49 @@ class ReferenceFeeds:
         place = "authority", issuer
         entry = feed.state.newest[place]
         body = dict(entry.claims["body"])
+        newest = dict(feed.state.newest)
         if feed.bounds is not None:
-            allowed = set(body.get("kinds", _KINDS)) & feed.bounds.kinds
-            if "attestation" in allowed or self.fault != "hub-kinds-ignored":
-                body["kinds"] = sorted(allowed)
-            if body["max_attestation_seconds"] > feed.bounds.life:
-                life = feed.bounds.life
-                if self.fault != "hub-life-ignored":
-                    body["max_attestation_seconds"] = life
-        newest = {**feed.state.newest}
+            self._hold(body, feed.bounds)
+            if "status" not in feed.bounds.kinds and self.fault != "hub-status-believed":
+                newest = {where: said for where, said in newest.items() if where[0] != "status"}
         for other in self._feeds:
-            if other is feed:
-                continue
-            theirs = other.state.body(*place)
-            if theirs is not None and self.fault == "hubs-merged":
-                body["keys"] = [*body["keys"], *theirs["keys"]]
-            silence = other.state.newest.get(("silence", issuer))
-            if silence is not None and self.fault == "any-hubs-silence":
-                newest["silence", issuer] = silence
-            if other.bounds is None:
-                # What those above distrust, is distrusted by everybody below.
-                newest |= {
-                    (kind, f"{other.hub} {subject}"): said
-                    for (kind, subject), said in other.state.newest.items()
-                    if kind == "distrust"
-                }
+            if other is not feed:
+                body["keys"] = [*body["keys"], *self._keys_of(other, place)]
+                newest = {**newest, **self._heard_of(other, issuer, newest)}
         newest[place] = replace(entry, claims={**entry.claims, "body": body})
         return replace(feed.state, newest=newest)
+
+    def _hold(self, body: dict[str, Any], bounds: Bounds) -> None:
+        """Hold a record to the kinds and the life that its hub is allowed."""
+        allowed = set(body.get("kinds", _KINDS)) & bounds.kinds
+        if "attestation" in allowed or self.fault != "hub-kinds-ignored":
+            body["kinds"] = sorted(allowed)
+        longer = body["max_attestation_seconds"] > bounds.life
+        if longer and self.fault != "hub-life-ignored":
+            body["max_attestation_seconds"] = bounds.life
+
+    def _keys_of(self, other: Feed, place: tuple[str, str]) -> list[dict[str, Any]]:
+        """Keys that a faulty reader takes from another feed too."""
+        theirs = other.state.body(*place)
+        if theirs is None or self.fault != "hubs-merged":
+            return []
+        return list(theirs["keys"])
+
+    def _heard_of(
+        self, other: Feed, issuer: str, newest: dict[tuple[str, str], Entry]
+    ) -> dict[tuple[str, str], Entry]:
+        """What counts of another feed: what those above distrust, and to a faulty reader more."""
+        found = {}
+        for (kind, subject), said in other.state.newest.items():
+            if kind == "distrust" and other.bounds is None:
+                found[kind, f"{other.hub} {subject}"] = said
+            word = kind == "status" and (kind, subject) not in newest
+            if word and self.fault == "statements-merged":
+                found[kind, subject] = said
+            silence = (kind, subject) == ("silence", issuer)
+            if silence and self.fault == "any-hubs-silence":
+                found[kind, subject] = said
+        return found
 
     def _trusted_since(self, feed: Feed) -> int:
         """Of when the oldest word is that trust rests on (HT-FED-11)."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from conformance_tests.model import Case, CheckFailedError, Observed
 from conformance_tests.peer.verifier import ReferenceVerifier
 from conformance_tests.profile import ProfileError
-from conformance_tests.vectors.plan import CITY, VerifierPlan
+from conformance_tests.vectors.plan import VerifierPlan
 from conformance_tests.vectors.world import World, build
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _reading(world: World, answer: dict[str, Any]) -> Observed:
     if answer.get("ok") is not True:
         reason = str(answer.get("reason") or "no reason")
         return Observed(kind="item error", value=reason, notes=tuple(notes))
-    if answer.get("issuer") != CITY:
+    if answer.get("issuer") != world.issuer:
         notes.append("names another issuer (HT-VER-3)")
     return Observed(kind="level", value=str(answer.get("level")), notes=tuple(notes))
 

@@ -5,6 +5,7 @@
     nation ── guangdong          the reader's own, unless the plan says otherwise
         └──── zhejiang           says who the city is, unless the plan says otherwise
                 └── hangzhou     where the city has a hub of its own
+                        └── xihu   and its district one below that
 
 Each hub signs its own feed; what a reader gets is one snapshot of each.
 """
@@ -32,12 +33,16 @@ URNS: Final = {
     "guangdong": "urn:hutong:hub:440000",
     "zhejiang": "urn:hutong:hub:330000",
     "hangzhou": "urn:hutong:hub:330100",
+    "xihu": "urn:hutong:hub:330106",
 }
+DISTRICT: Final = "urn:hutong:region:330106"
+"""Whom the hub of Xihu speaks for, in place of the city."""
 _NAMES: Final = {"nation": "hub"} | {name: name for name in URNS if name != "nation"}
 """Of the hubs' keys; the nation's is the one hub of all other worlds."""
 KEYS: Final = tuple(
     f"{name}/{use}"
-    for name in ("guangdong", "zhejiang", "hangzhou")
+    for name in URNS
+    if name != "nation"
     for use in ("feed", "token", "state", "authenticate")
 )
 
@@ -49,7 +54,9 @@ class HubsPlan(Plan):
     Attributes:
         reader: whose trust anchor the reader has.
         home: whose feed holds the city.
-        also: whose feed holds the city too, with other keys; empty: nobody's.
+        also: whose feed holds the city too; empty: nobody's.
+        also_keys: whose keys it has there.
+        listed_in: whose feed holds the word on the city's list; empty: that of its home.
         named: whether the nation's feed names the hub of Zhejiang.
         guangdong, zhejiang, hangzhou: members of the record of a hub in its superior's feed.
         zhejiang_key: members of its feed key there.
@@ -61,6 +68,8 @@ class HubsPlan(Plan):
     reader: str = "guangdong"
     home: str = "zhejiang"
     also: str = ""
+    also_keys: str = "neighbour"
+    listed_in: str = ""
     named: bool = True
     guangdong: Mapping[str, Any] = field(default_factory=dict)
     zhejiang: Mapping[str, Any] = field(default_factory=dict)
@@ -114,20 +123,31 @@ def several(plan: VerifierPlan) -> Several:
     )
 
 
+def _depth(hubs: HubsPlan) -> tuple[str, ...]:
+    """The hubs below Zhejiang's, down to the home."""
+    down = ("hangzhou", "xihu")
+    return down[: down.index(hubs.home) + 1] if hubs.home in down else ()
+
+
+def issuer(hubs: HubsPlan) -> str:
+    """Whom the home speaks for."""
+    return DISTRICT if hubs.home == "xihu" else CITY
+
+
 def _way(hubs: HubsPlan) -> set[str]:
     """Whose word trust in the city rests on, for the homes that worlds have."""
     if hubs.home == hubs.reader:
         return {hubs.reader}
-    below = {"hangzhou", "zhejiang"} if hubs.home == "hangzhou" else {hubs.home}
+    below = {"zhejiang", *_depth(hubs)} if _depth(hubs) else {hubs.home}
     return {hubs.reader, *below} | ({"nation"} if hubs.reader == "guangdong" else set())
 
 
 def _chains(plan: VerifierPlan, hubs: HubsPlan) -> dict[str, Chain]:
-    deep = hubs.home == "hangzhou"
+    deep = _depth(hubs)
     chains = {
         name: Chain(URNS[name], vector_key(hubs.signers.get(name, f"{_NAMES[name]}/feed")))
         for name in URNS
-        if deep or name != "hangzhou"
+        if name in deep or name not in ("hangzhou", "xihu")
     }
     for name in ("guangdong", "zhejiang"):
         chains[name].append("superior", HUB, _superior(HUB, FEED_KEY), FOUNDED)
@@ -136,17 +156,21 @@ def _chains(plan: VerifierPlan, hubs: HubsPlan) -> dict[str, Chain]:
     if hubs.named:
         zhejiang = _hub("zhejiang", "33", {"path_length": 1, **hubs.zhejiang}, hubs.zhejiang_key)
         chains["nation"].append("authority", URNS["zhejiang"], zhejiang, FOUNDED)
-    if deep:
-        hangzhou = _hub("hangzhou", "3301", hubs.hangzhou)
-        chains["zhejiang"].append("authority", URNS["hangzhou"], hangzhou, FOUNDED)
-        above = _superior(URNS["zhejiang"], "zhejiang/feed")
-        chains["hangzhou"].append("superior", URNS["zhejiang"], above, FOUNDED)
-    home = chains[hubs.home]
-    home.append("authority", CITY, record(CITY, "city", plan), at(-2 * HOUR))
-    if plan.status is not None:
-        home.append("status", *status_entry(plan), at(-HOUR))
+    records = {
+        "hangzhou": _hub("hangzhou", "3301", hubs.hangzhou),
+        "xihu": _hub("xihu", "330106", {}),
+    }
+    for above, name in zip(("zhejiang", *deep), deep, strict=False):
+        chains[above].append("authority", URNS[name], records[name], FOUNDED)
+        superior = _superior(URNS[above], f"{above}/feed")
+        chains[name].append("superior", URNS[above], superior, FOUNDED)
+    who, home = issuer(hubs), chains[hubs.home]
+    home.append("authority", who, record(who, "city", plan), at(-2 * HOUR))
     if hubs.also:
-        chains[hubs.also].append("authority", CITY, record(CITY, "neighbour"), at(-2 * HOUR))
+        said = record(CITY, hubs.also_keys)
+        chains[hubs.also].append("authority", CITY, said, at(-2 * HOUR))
+    if plan.status is not None:
+        chains[hubs.listed_in or hubs.home].append("status", *status_entry(plan), at(-HOUR))
     silence_in(chains[hubs.silent_in], plan)
     return chains
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from conformance_tests.vectors.catalogues import AUDIENCE, files, held_before, scheme_document
 from conformance_tests.vectors.chain import Chain, listed
-from conformance_tests.vectors.federation import HubsPlan, several, silence_in
+from conformance_tests.vectors.federation import HubsPlan, issuer, several, silence_in
 from conformance_tests.vectors.keys import vector_key
 from conformance_tests.vectors.later import learn
 from conformance_tests.vectors.lists import at_hand, status_entry
@@ -52,6 +52,7 @@ class World:
             no catalogue is refused here.
         status_as_of: of when the word on the attestation's status is; None: not asked.
         trust_as_of: of when the oldest word is that it rests on; None: not asked.
+        issuer: who states it.
         first: why the first of two readings must be refused; empty: it must not.
     """
 
@@ -65,6 +66,7 @@ class World:
     status_as_of: int | None = None
     listed: int | None = None
     trust_as_of: int | None = None
+    issuer: str = CITY
 
 
 def chain_of(plan: VerifierPlan) -> Chain:
@@ -132,11 +134,12 @@ def _of_several(plan: VerifierPlan) -> World:
     }
     if plan.status is not None:
         request["lists"] = at_hand(plan)
+    hubs = HubsPlan().changed(plan.hubs or {})
     world = World(request, made.own.sequence, listed(made.own.live()), None, None)
+    world = replace(world, issuer=issuer(hubs))
     if not plan.ages:
         return world
-    heard = HubsPlan().changed(plan.hubs or {})
-    believed = heard.silent_in == heard.home
+    believed = hubs.silent_in == hubs.home
     status_as_of = _status_as_of(plan if believed else replace(plan, silence=None))
     return replace(world, status_as_of=status_as_of, trust_as_of=made.trust_as_of)
 
