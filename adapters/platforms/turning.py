@@ -9,11 +9,12 @@ the city's own authentication::
 
     GET /changes?after=CURSOR&wait=20
 
-    {"next":"3f9a-17","reset":false,"changes":[
+    {"next":"3f9a-17","reset":false,"more":false,"changes":[
       {"number":"…","states":["红码"],"kinds":[""],"at":"2020-06-01T04:00:00Z"}]}
 
 Without ``after`` nothing is told but the cursor of this moment. ``wait`` is how many
-seconds the call may be held while there is nothing to tell. A cursor that the platform
+seconds the call may be held while there is nothing to tell. ``more`` says that an answer
+leaves out what happened since, for its length. A cursor that the platform
 does not know, or whose changes it has forgotten, is answered with ``reset``: what
 happened since cannot be told one by one, and ``GET /catalogue`` tells who is not green.
 """
@@ -110,7 +111,12 @@ class Changes:
         return self._page(changes, place + len(changes))
 
     def _page(self, changes: list[dict[str, object]], place: int) -> dict[str, object]:
-        return {"next": f"{self._epoch}-{place}", "reset": False, "changes": changes}
+        return {
+            "next": f"{self._epoch}-{place}",
+            "reset": False,
+            "more": place < self._count,
+            "changes": changes,
+        }
 
     def _place(self, cursor: str) -> int | None:
         """The place of a cursor; None: not ours, or what follows it is forgotten."""

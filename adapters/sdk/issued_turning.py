@@ -85,7 +85,7 @@ class TurningLists:
         clock: Callable[[], datetime],
         random_below: Callable[[int], int],
     ) -> None:
-        self.board = StatusBoard()
+        self.board = StatusBoard(clock)
         self.held: dict[int, LiveList] = {}
         self.current: LiveList | None = None
         self.turning = asyncio.Lock()

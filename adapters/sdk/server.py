@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from hutong.v1.adapter_service_pb2_grpc import add_AdapterServiceServicer_to_server
 
@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from gateway.attestation.sealing import SealingKey
     from gateway.codes.scheme_model import Scheme
     from gateway.trust.anchor import TrustAnchor
+
+
+LONGEST_CARRIED: Final = timedelta(days=1)
+"""Nothing that is carried lives longer (HT-ATT-7)."""
 
 
 def system_clock() -> datetime:
@@ -157,6 +161,7 @@ class AdapterServer:
             ledger=self.ledger,
         )
         self.authority = authority
+        self._clock = parts.clock
         self._connector = parts.connector
         self._replica = parts.replica
         self._changes = parts.changes
@@ -188,6 +193,9 @@ class AdapterServer:
             if self.ledger is not None:
                 await self.ledger.start()
                 undo.push_async_callback(self.ledger.close)
+                if self._changes is not None:
+                    # Nothing was heard of the platform yet, and nothing older still lives.
+                    self.ledger.board.follow(self._clock() - LONGEST_CARRIED)
             port = await self._server.start()
             undo.pop_all()
         if self.ledger is not None and self._changes is not None:

@@ -99,7 +99,7 @@ class AdapterServicer(adapter_service_pb2_grpc.AdapterServiceServicer):
         self._room = _Room(max_in_flight)
         self._ledger = ledger
         # Whoever watches an adapter without lists hears that it lives, and no more.
-        self._board = StatusBoard() if ledger is None else ledger.board
+        self._board = StatusBoard(clock) if ledger is None else ledger.board
         self._draining = asyncio.Event()
 
     def drain(self) -> None:

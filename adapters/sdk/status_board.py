@@ -2,12 +2,18 @@
 
 A watcher is not sent a queue of events but the difference between what it was sent and
 what stands: a slow one skips what was superseded meanwhile, and nothing piles up for it.
+
+Where a platform is followed, every frame says up to when that was without a gap
+(HT-ADP-23), so a line that is alive does not pass for a platform that is heard. A frame
+never says more than what was sent with it: only the last of several bears the newest
+instant.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from hutong.v1 import adapter_service_pb2
@@ -15,10 +21,14 @@ from hutong.v1 import adapter_service_pb2
 from gateway.wire.errors import RpcFailure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
+    from datetime import datetime
 
 HEARTBEAT_SECONDS: Final = 15
 """As ``WatchChangesRequest.heartbeat_seconds`` where it is zero."""
+
+LATE: Final = timedelta(seconds=HEARTBEAT_SECONDS + 10)
+"""A platform that is followed again after longer than an answer takes is told at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +49,16 @@ class Posted:
 
 
 class StatusBoard:
-    """See the module. One event loop."""
+    """See the module. One event loop.
 
-    def __init__(self) -> None:
+    Args:
+        clock: now, aware, UTC.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._begun: datetime | None = None
+        self._followed: datetime | None = None
         self._posted: dict[str, Posted] = {}
         self._turned = asyncio.Event()
         self.watchers = 0
@@ -61,6 +78,22 @@ class StatusBoard:
         if self._posted.pop(uri, None) is not None:
             self._wake()
 
+    @property
+    def followed(self) -> datetime | None:
+        """Up to when a platform was followed without a gap; None: none is followed."""
+        return self._followed
+
+    def follow(self, at: datetime) -> None:
+        """Say up to when the platform's changes were followed; all of them are posted.
+
+        Args:
+            at: not later than when the platform was asked; the first may be long ago.
+        """
+        before, self._followed = self._followed, at
+        self._begun = self._begun or at
+        if before is not None and at - before > LATE:
+            self._wake()
+
     async def watch(
         self, heartbeat_seconds: int, draining: asyncio.Event
     ) -> AsyncGenerator[adapter_service_pb2.WatchChangesResponse, None]:
@@ -75,6 +108,7 @@ class StatusBoard:
         """
         silence = heartbeat_seconds or HEARTBEAT_SECONDS
         sent: dict[str, tuple[str, int]] = {}
+        told, is_first = self._begun, True
         drained = asyncio.create_task(draining.wait())
         turning: asyncio.Task[bool] | None = None
         self.watchers += 1
@@ -82,20 +116,24 @@ class StatusBoard:
             while not draining.is_set():
                 turned = self._turned
                 frames = self._frames(sent)
-                for frame in frames:
-                    yield frame
+                if not frames and not is_first:
+                    frames = [_heartbeat()]
+                # As of when these were collected: the platform may have said more since.
+                followed, is_first = self._followed, False
+                for frame in frames[:-1]:
+                    yield self._stamped(frame, told)
+                for frame in frames[-1:]:
+                    yield self._stamped(frame, followed)
+                    told = followed
                 if turned.is_set():
                     # More has changed while those were on their way.
                     continue
                 turning = asyncio.create_task(turned.wait())
-                done, _ = await asyncio.wait(
+                await asyncio.wait(
                     {turning, drained}, timeout=silence, return_when=asyncio.FIRST_COMPLETED
                 )
                 turning.cancel()
-                if not done:
-                    yield adapter_service_pb2.WatchChangesResponse(
-                        heartbeat=adapter_service_pb2.WatchChangesHeartbeat()
-                    )
+                # Where nothing turned, the next round has no frame but a heartbeat.
             raise RpcFailure("SHUTTING_DOWN", "the adapter stops; watch again elsewhere or later")
         finally:
             self.watchers -= 1
@@ -122,6 +160,21 @@ class StatusBoard:
             del sent[uri]
         return [*lists, *changes, *(response(ended=uri) for uri in ended)]
 
+    def _stamped(
+        self, frame: adapter_service_pb2.WatchChangesResponse, as_of: datetime | None
+    ) -> adapter_service_pb2.WatchChangesResponse:
+        as_of = as_of or self._begun
+        if as_of is not None:
+            frame.as_of.FromDatetime(as_of)
+            frame.now.FromDatetime(self._clock())
+        return frame
+
     def _wake(self) -> None:
         turned, self._turned = self._turned, asyncio.Event()
         turned.set()
+
+
+def _heartbeat() -> adapter_service_pb2.WatchChangesResponse:
+    return adapter_service_pb2.WatchChangesResponse(
+        heartbeat=adapter_service_pb2.WatchChangesHeartbeat()
+    )

@@ -11,6 +11,10 @@ the platform's catalogue lists loses what was issued, before anything else is fo
 where there is no catalogue, everybody does. The same at the first start over a file that
 holds something live. So a gap never leaves an old green standing.
 
+Up to when the feed was followed stands on the ledger's board, so that the hub hears of a
+platform that is away (HT-ADP-23): the moment at which the feed was asked whose answer left
+nothing to tell. An answer that says ``more`` leaves something.
+
 A person is green when every state that the feed names for them is, by the scheme in
 force, GREEN; a state that it does not know is none. A state that is an outcome and no
 level puts on hold, where the lists have room for that.
@@ -41,8 +45,10 @@ if TYPE_CHECKING:
     from adapters.sdk.upstream import UpstreamReply
     from gateway.codes.scheme_model import Scheme
 
-WAIT_SECONDS: Final = 20
-"""How long a platform may hold the call; below the longest that a call may take."""
+WAIT_SECONDS: Final = 10
+"""How long a platform may hold the call; below the longest that a call may take. What was
+asked that long ago is the newest that is certain, and a hub waits for a minute (HT-FEED-40):
+two such calls and a heartbeat leave it half of that."""
 CALL_SECONDS: Final = 30.0
 """Longest a call may take, so that a dead line is noticed."""
 CURSOR: Final = "changes.cursor"
@@ -74,7 +80,11 @@ class ChangeDoor(Protocol):
 
 
 class ChangeSource(Protocol):
-    """Tells a ledger whom to revoke."""
+    """Tells a ledger whom to revoke, and its board up to when that is complete.
+
+    Until it calls ``ledger.board.follow``, and whenever it stops, the region counts as one
+    whose platform is not heard.
+    """
 
     async def follow(self, ledger: IssuedLedger) -> None:
         """Revoke in the ledger as changes come; until cancelled."""
@@ -101,6 +111,7 @@ class _Page(msgspec.Struct):
     next: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     changes: list[_Change]
     reset: bool = False
+    more: bool = False
 
 
 @dataclass(slots=True)
@@ -155,6 +166,8 @@ class PlatformChanges:
         self._clock = clock
         self._wait = wait_seconds
         self._sleep = asyncio.sleep if sleep is None else sleep
+        # The first answer, and the first after a fault, is to come at once.
+        self._is_heard = False
 
     async def follow(self, ledger: IssuedLedger) -> None:
         """Follow the feed until cancelled; no fault of the platform ends it."""
@@ -162,15 +175,17 @@ class PlatformChanges:
             try:
                 await self.step(ledger)
                 self.state.faults = 0
+                self._is_heard = True
+                continue
             except (_FeedError, CatalogueSourceError) as error:
                 self.state.faults += 1
                 if self.state.faults == 1:
                     _log.warning("change_feed_lost", why=str(error))
-                await self._pause()
             except Exception as error:  # noqa: BLE001 - nothing may end the following
                 self.state.faults += 1
                 _log.error("change_feed_failed", kind=type(error).__name__)
-                await self._pause()
+            self._is_heard = False
+            await self._pause()
 
     async def step(self, ledger: IssuedLedger) -> None:
         """Ask once and work the answer off.
@@ -178,6 +193,7 @@ class PlatformChanges:
         Raises:
             CatalogueSourceError: the catalogue was needed and not given.
         """
+        asked_at = self._clock()
         cursor = await ledger.remembered(CURSOR)
         page = await self._ask(cursor)
         if page.reset or (cursor is None and await ledger.has_live()):
@@ -185,6 +201,8 @@ class PlatformChanges:
         await self._apply(page.changes, ledger)
         if page.next != cursor:
             await ledger.remember(CURSOR, page.next)
+        if not page.more:
+            ledger.board.follow(asked_at)
         self.state.answers += 1
 
     async def close(self) -> None:
@@ -192,7 +210,8 @@ class PlatformChanges:
         await self._door.close()
 
     async def _ask(self, cursor: str | None) -> _Page:
-        fields = {} if cursor is None else {"after": cursor, "wait": str(self._wait)}
+        wait = self._wait if self._is_heard else 0
+        fields = {} if cursor is None else {"after": cursor, "wait": str(wait)}
         reply = await self._door.changes(self._path, fields, Deadline.after(CALL_SECONDS))
         if isinstance(reply, OutcomeReport):
             raise _FeedError(f"the platform did not answer: {reply.outcome}")

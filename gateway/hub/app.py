@@ -368,7 +368,7 @@ class Hub:
         _log.info("hub_draining", hub=self._settings.urn)
 
     async def _check_ready(self) -> bool:
-        if not self._is_ready:
+        if not self._is_ready or self.mirror.is_lost:
             return False
         try:
             self._keys.check(self.feed.anchor, self._clock())

@@ -10,6 +10,10 @@ after the commit.
 Loading verifies every signature, the chain of every unbroken run, what the live
 entries say of each other, and that the newest entry is the one the store
 remembers: a store that was cut, edited or mixed with another's is refused.
+
+What this feed vouches for bears the last moment at which its memory was known to be the
+store's (docs/adr/0025-silence.md): a process that has lost its store serves on, and its
+heads grow old before every reader's eyes.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.attestation.keys import SigningKey
@@ -40,9 +43,6 @@ if TYPE_CHECKING:
     from gateway.store import FeedStateRow
     from gateway.trust import TrustAnchor, TrustBundle
     from gateway.trust.live import LiveSet
-
-HEAD_SECONDS: Final = 1
-"""A signed head is shared by every watcher for this long: one signature a second."""
 
 Change = tuple[FeedKind, str, dict[str, Any]]
 """Kind, subject and body of an entry to come."""
@@ -80,6 +80,8 @@ class HubFeed:
         self._tail: list[str] = []
         self._tail_bytes = 0
         self._watchers = Watchers(watcher_queue, stall_seconds)
+        # Replaced by the first load, before which nothing is served.
+        self._as_of = clock()
         self._head: tuple[datetime, int, str] | None = None
         self._snapshot: tuple[datetime, int, Snapshot] | None = None
 
@@ -90,7 +92,11 @@ class HubFeed:
 
     @property
     def as_of(self) -> datetime:
-        """Now: this hub vouches for its own feed at any moment."""
+        """When this memory was last known to be the store's; heads bear it as ``iat``."""
+        return self._as_of
+
+    def now(self) -> datetime:
+        """Return the time by the feed's clock."""
         return self._clock()
 
     connected: Final = True
@@ -148,7 +154,7 @@ class HubFeed:
             after: zero, or a number from the floor on.
             max_bytes: longest pack.
         """
-        now = self._log.stamp(self._clock())
+        now = self._log.stamp(self._as_of)
         return functools.partial(
             make_pack,
             self._keys(self.anchor, now),
@@ -174,13 +180,19 @@ class HubFeed:
         return len(self._watchers)
 
     def apply(
-        self, rows: Sequence[FeedRow], state: FeedStateRow, *, is_whole: bool = False
+        self,
+        rows: Sequence[FeedRow],
+        state: FeedStateRow,
+        *,
+        as_of: datetime,
+        is_whole: bool = False,
     ) -> None:
         """Take over entries that were committed and push them to every watcher.
 
         Args:
             rows: every entry after :attr:`sequence`, in order.
             state: where the store says the feed stands.
+            as_of: no later than the moment at which the store said so.
             is_whole: the rows are everything the store holds: at start-up, and
                 when another process compacted what this one had not seen.
 
@@ -225,6 +237,8 @@ class HubFeed:
             self._tail_bytes -= sum(map(len, dropped))
             del self._tail[: len(dropped)]
         self._floor = state.floor
+        # Not the newest of both: a clock that was ahead and set back is no reason to vouch.
+        self._as_of = as_of
 
     def next_rows(self, changes: Iterable[Change], state: FeedStateRow) -> tuple[FeedRow, ...]:
         """Sign entries on top of the newest one.
@@ -289,33 +303,33 @@ class HubFeed:
         return floor
 
     def head(self) -> str:
-        """Return a signed head, at most a second old."""
-        now = self._clock()
+        """Return a signed head; one signature for each look at the store."""
+        at = self._log.stamp(self._as_of)
         if self._head is not None:
             signed_at, sequence, token = self._head
-            if sequence == self.sequence and _is_fresh(signed_at, now):
+            if (sequence, signed_at) == (self.sequence, at):
                 return token
-        token = self._log.head(self._keys(self.anchor, self._log.stamp(now)), now=now)
-        self._head = (now, self.sequence, token)
+        token = self._log.head(self._keys(self.anchor, at), now=at)
+        self._head = (at, self.sequence, token)
         return token
 
     def snapshot(self) -> Snapshot:
-        """Return the state in full, its manifest at most a second old."""
-        now = self._clock()
+        """Return the state in full, its manifest as old as a head."""
+        at = self._log.stamp(self._as_of)
         if self._snapshot is not None:
             signed_at, sequence, snapshot = self._snapshot
-            if sequence == self.sequence and _is_fresh(signed_at, now):
+            if (sequence, signed_at) == (self.sequence, at):
                 return snapshot
         listing = self._replica.listing(self._floor)
         manifest = self._log.manifest(
-            self._keys(self.anchor, self._log.stamp(now)),
+            self._keys(self.anchor, at),
             listing.live,
-            now=now,
+            now=at,
             floor=self._floor,
             tombstones=listing.tombstones,
         )
         snapshot = Snapshot(manifest, listing.tokens)
-        self._snapshot = (now, self.sequence, snapshot)
+        self._snapshot = (at, self.sequence, snapshot)
         return snapshot
 
     def snapshot_json(self) -> bytes:
@@ -381,7 +395,3 @@ class HubFeed:
 
 def _only(key: SigningKey) -> FeedKeys:
     return lambda _, __: key
-
-
-def _is_fresh(signed_at: datetime, now: datetime) -> bool:
-    return timedelta(0) <= now - signed_at < timedelta(seconds=HEAD_SECONDS)

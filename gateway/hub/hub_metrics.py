@@ -87,6 +87,11 @@ class HubCollector(Collector):
                     expiries.add_metric([member.region, use], (end - now).total_seconds())
         yield expiries
         yield _gauge("hutong_feed_sequence", "Number of the newest entry.", self._feed.sequence)
+        yield GaugeMetricFamily(
+            "hutong_feed_as_of_seconds",
+            "Since what is served was last known to be what the store holds; readers see it.",
+            value=max(0.0, (now - self._feed.as_of).total_seconds()),
+        )
         yield _gauge("hutong_feed_watchers", "Readers connected now.", self._feed.watchers)
         yield _gauge("hutong_exchange_streams", "Streams open.", self._exchange.open_streams)
         yield _gauge("hutong_grpc_calls", "Calls in flight.", self._server.calls_in_flight)

@@ -5,6 +5,13 @@ is one transaction (:meth:`StoreMirror.change`) that begins by taking over what
 any process committed before it, and is followed by :meth:`StoreMirror.refresh`,
 which takes over the change itself. There is no other way into memory, so a
 failed or half-seen commit cannot leave the two apart for longer than one look.
+
+The feed vouches for its memory up to the beginning of the last look that succeeded
+(HT-FEED-44). Notices wake a process and are no look: one that hears none may be cut off.
+So every few seconds it is read where the feed ends, once for all who watch. While that
+fails, because the database is away or holds what does not verify, the feed is served on
+with heads that bear the old time, :attr:`StoreMirror.is_lost` says so, and the next look
+that succeeds ends it.
 """
 
 from __future__ import annotations
@@ -34,6 +41,13 @@ T = TypeVar("T")
 RETENTION_BYTES: Final = 64 * 1024 * 1024
 """Of entries that readers may still continue after: on a day of many revocations each
 status entry may take tens of kilobytes, and all of it stands in memory."""
+
+LOOK_SECONDS: Final = 5.0
+"""Longest between two looks at where the feed ends. Heads are at most that much older than
+they need to be, a third of a heartbeat; it is two seeks a look, for each process."""
+
+PATIENCE_SECONDS: Final = 10.0
+"""A look that takes longer counts as failed: a line that is dead may say nothing."""
 
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +80,8 @@ class StoreMirror:
         self._retention_bytes = retention_bytes
         self._refreshing = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
+        self.is_lost = False
+        """Whether the last look of :meth:`follow` failed: the store is out of sight."""
 
     @property
     def bundle(self) -> TrustBundle:
@@ -79,8 +95,9 @@ class StoreMirror:
             StoreCorruptError: what the store holds does not verify.
             StoreError: it cannot be read.
         """
+        at = self._feed.now()
         loaded = await self._store.load(0, 0)
-        self._feed.apply(loaded.entries, loaded.feed_state, is_whole=True)
+        self._feed.apply(loaded.entries, loaded.feed_state, as_of=at, is_whole=True)
         self.members.apply(loaded.members)
 
     async def refresh(self) -> None:
@@ -93,6 +110,21 @@ class StoreMirror:
         async with self._refreshing:
             await self._catch_up(self._store.load)
 
+    async def look(self) -> None:
+        """See whether the feed ends where it ends here, in two seeks; if not, refresh.
+
+        Raises:
+            StoreCorruptError: what the store holds does not verify.
+            StoreError: it cannot be read.
+        """
+        async with self._refreshing:
+            at = self._feed.now()
+            state = await self._store.feed_state()
+            if (state.floor, state.last_sequence) == (self._feed.floor, self._feed.sequence):
+                self._feed.apply((), state, as_of=at)
+            else:
+                await self._catch_up(self._store.load)
+
     async def follow(
         self,
         seconds: float,
@@ -100,24 +132,47 @@ class StoreMirror:
         *,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Refresh for ever: for a store that other processes write to.
+        """Look for ever, and refresh now and then.
 
         Args:
-            seconds: longest pause between two looks, when no notice comes.
+            seconds: longest pause between two refreshes, when no notice comes.
             wakeups: notices of what others wrote; None: there are none.
             jitter: a number in [0, 1): processes that started together do not look
                 together.
         """
+        left = 0.0
         while True:
-            pause = seconds * (1 - jitter() / 2)
+            if left <= 0:
+                left = seconds * (1 - jitter() / 2)
+            pause = min(left, LOOK_SECONDS * (1 - jitter() / 2))
+            left -= pause
             if wakeups is None:
                 await asyncio.sleep(pause)
-            else:
-                await wakeups.wait(pause)
-            try:
-                await self.refresh()
-            except HutongError as error:
-                _log.error("registry_refresh_failed", code=error.code)
+            elif await wakeups.wait(pause):
+                left = 0.0
+            await self._follow_once(is_whole=left <= 0)
+
+    async def _follow_once(self, *, is_whole: bool) -> None:
+        looking = asyncio.ensure_future(self.refresh() if is_whole else self.look())
+        try:
+            await asyncio.wait({looking}, timeout=PATIENCE_SECONDS)
+            if not looking.done():
+                # Waited for nonetheless: it ends with its line, and no look stands beside it.
+                self._lose("TimeoutError")
+            await looking
+        except Exception as error:  # noqa: BLE001  nothing may end the following
+            self._lose(error.code if isinstance(error, HutongError) else type(error).__name__)
+        else:
+            if self.is_lost:
+                _log.info("store_found_again", sequence=self._feed.sequence)
+            self.is_lost = False
+        finally:
+            looking.cancel()
+
+    def _lose(self, code: str) -> None:
+        if not self.is_lost:
+            _log.error("store_lost", code=code, as_of=self._feed.as_of.isoformat())
+        self.is_lost = True
 
     async def close(self) -> None:
         """Wait for the changes under way."""
@@ -135,12 +190,13 @@ class StoreMirror:
             yield change
 
     async def _catch_up(self, load: Callable[[int, int], Awaitable[Loaded]]) -> None:
+        at = self._feed.now()
         loaded = await load(self.members.revision, self._feed.sequence)
         is_whole = loaded.feed_state.floor > self._feed.sequence
         if is_whole:
             # Another process compacted entries that this one has not seen.
             loaded = await load(self.members.revision, 0)
-        self._feed.apply(loaded.entries, loaded.feed_state, is_whole=is_whole)
+        self._feed.apply(loaded.entries, loaded.feed_state, as_of=at, is_whole=is_whole)
         self.members.apply(loaded.members)
 
     async def run(self, change: Coroutine[Any, Any, T]) -> T:

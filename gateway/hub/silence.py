@@ -7,7 +7,8 @@ Every reader makes the status of that region as old as that; what follows is its
 
 Heard is a region on a stream that has brought everything it had to say (:class:`Hearing`):
 until then what it revoked meanwhile may still be on its way. ``since`` is therefore an
-instant up to which nothing is missing, never one that is too late. A row a region, written
+instant up to which nothing is missing, never one that is too late. A region that says
+itself how long its platform has not been heard is heard up to then. A row a region, written
 at most once a minute, outlives the process: whoever follows next begins with that instant,
 and gives every region as long to come back as one whose line broke. An instant that is up
 to a minute too early errs on the safe side.
@@ -20,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -45,6 +47,8 @@ LOOK_SECONDS: Final = 5.0
 
 KEEP_SECONDS: Final = 60.0
 """Between two writes of when regions were heard."""
+
+_NOW: Final = timedelta()
 
 _log = structlog.get_logger(__name__)
 
@@ -119,20 +123,36 @@ class SilenceWatch:
         self._monotonic = monotonic
         self._heard: dict[str, _Heard] = {}
         self._waited: dict[str, float] = {}
+        # Said to be long ago by regions of which nothing else is known.
+        self._told: dict[str, datetime] = {}
         self._kept: dict[str, datetime] | None = None
         self._kept_at = monotonic()
         self._seen: tuple[TrustBundle, dict[str, datetime]] | None = None
 
-    def hear(self, urn: str) -> None:
-        """Note that a region is heard now, and that nothing of what it said is missing."""
-        self._heard[urn] = _Heard(self._clock(), self._monotonic())
+    def hear(self, urn: str, ago: timedelta = _NOW) -> None:
+        """Note that a region is heard, and that nothing of what it said is missing.
+
+        Args:
+            urn: of the region.
+            ago: up to how long ago that is so; what was heard before stays heard.
+        """
+        heard = _Heard(self._clock() - ago, self._monotonic() - ago.total_seconds())
+        before = self._heard.get(urn)
+        if before is None and ago.total_seconds() >= SILENT_SECONDS:
+            # It may have begun a moment ago, as this process: it gets its time.
+            self._told[urn] = heard.at
+        elif before is None or heard.moment >= before.moment:
+            self._heard[urn] = heard
 
     async def run(self) -> None:
         """Watch for ever, from what was kept; every region gets its time to come back."""
         before = dict(self._kept or {})
+        for urn, told in self._told.items():
+            before[urn] = max(told, before.get(urn, told))
         for urn, heard in self._heard.items():
             before[urn] = max(heard.at, before.get(urn, heard.at))
         self._heard.clear()
+        self._told.clear()
         self._waited.clear()
         self._kept = None
         while True:
@@ -188,6 +208,8 @@ class SilenceWatch:
                 self._kept[urn] = at
         for urn in self._waited.keys() - watched:
             del self._waited[urn]
+        for urn in self._told.keys() - watched:
+            del self._told[urn]
 
     def _since(self, urn: str, spoken_at: datetime) -> datetime:
         """Up to when nothing of a region is missing.
@@ -195,8 +217,14 @@ class SilenceWatch:
         Without a row there is the hub's own instant at its newest word in the feed: a
         region that was followed for less than a minute, or before there were rows.
         """
-        heard = self._heard.get(urn)
-        at = (self._kept or {}).get(urn, spoken_at) if heard is None else heard.at
+        heard, kept = self._heard.get(urn), (self._kept or {}).get(urn)
+        told = self._told.get(urn)
+        if heard is not None:
+            at = heard.at
+        elif kept is not None:
+            at = kept if told is None else max(kept, told)
+        else:
+            at = spoken_at if told is None else told
         return min(at, self._clock())
 
     def _newest_words(self, bundle: TrustBundle) -> dict[str, datetime]:

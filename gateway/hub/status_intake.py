@@ -10,6 +10,9 @@ Refused, each with its own line in the log, and without stopping the stream: ano
 region's list, a statement below the number held, a statement whose base nobody has,
 more lists than one region needs, the end of a list that has not ended.
 
+A frame may say up to when the region's own platform is followed (``as_of``); the region
+counts as heard up to then and no further, whatever else arrives on its line (HT-FEED-45).
+
 Whom the hub does not hear is told in the feed (:mod:`gateway.hub.silence`); what is
 written goes through :mod:`gateway.hub.status_publisher`. Over several hub processes on
 one database one follows at a time (:class:`gateway.store.wakeups.Turn`); should two
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from gateway.attestation.status_list import SignedStatusList
     from gateway.hub.directory import AdapterRecord, MemberDirectory
     from gateway.hub.feed_log import HubFeed
@@ -67,6 +72,9 @@ SWEEP_SECONDS: Final = 600.0
 
 KEEP_LISTS: Final = timedelta(days=1)
 """A reader that is a day behind still gets the base that its entry names."""
+
+LONGEST_AGO: Final = timedelta(days=3650)
+"""What a region says of its platform is taken for no longer ago; nothing lives as long."""
 
 MAX_LISTS: Final = 512
 """Of one region: a new list every hour, each for a carried day, and room."""
@@ -119,7 +127,7 @@ class StatusIntake:
         self.connected: set[str] = set()
         """URNs of the authorities whose changes stream in now."""
         self.heard_at: dict[str, datetime] = {}
-        """When each of them last said anything, a heartbeat included."""
+        """Up to when each of them said anything, or that there is nothing to say."""
         self.silences = SilenceWatch(feed, publisher, store, clock=clock, monotonic=monotonic)
         """Tells who is not heard, while this process follows."""
 
@@ -162,12 +170,14 @@ class StatusIntake:
                         hearing = Hearing(self._lists_of(record.authority))
                         async for frame in _frames(stub):
                             heard = True
-                            self.heard_at[record.authority] = self._clock()
+                            now = self._clock()
+                            ago = _ago(frame, now)
+                            self.heard_at[record.authority] = now - ago
                             await self._take(record.authority, frame, hearing)
                             if hearing.is_complete and not self._publisher.has_refused(
                                 record.authority
                             ):
-                                self.silences.hear(record.authority)
+                                self.silences.hear(record.authority, ago)
                     else:
                         wait = ASK_AGAIN_SECONDS
             except (grpc.aio.AioRpcError, OSError, StoreError) as error:
@@ -272,6 +282,25 @@ class StatusIntake:
             except HutongError as error:
                 _log.error("status_sweep_failed", code=error.code)
             await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _ago(frame: pb.WatchChangesResponse, now: datetime) -> timedelta:
+    """For how long the region has not heard its platform; zero: it does, or has none.
+
+    By the region's own clock, so that clocks which differ by what is tolerated anywhere
+    make nobody silent; a line that holds every frame back for longer still shows.
+    """
+    if not frame.HasField("as_of"):
+        return timedelta()
+    by_hub = now.timestamp() - _seconds(frame.as_of)
+    by_region = _seconds(frame.now) - _seconds(frame.as_of) if frame.HasField("now") else by_hub
+    ago = max(by_region, by_hub - LEEWAY.total_seconds(), 0.0)
+    return timedelta(seconds=min(ago, LONGEST_AGO.total_seconds()))
+
+
+def _seconds(stamp: Timestamp) -> float:
+    # Not as a datetime: what a peer says may lie outside of what that holds.
+    return float(stamp.seconds + stamp.nanos / 1e9)
 
 
 def _named_list(token: str) -> str:

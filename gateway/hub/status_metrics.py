@@ -75,7 +75,7 @@ class StatusCollector(Collector):
         yield refused
         age = GaugeMetricFamily(
             "hutong_status_word_age_seconds",
-            "Since a region's adapter last said anything, a heartbeat included.",
+            "Since a region's adapter last spoke, or its platform was last heard there.",
             labels=["region"],
         )
         now = self._clock()

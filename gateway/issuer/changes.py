@@ -64,8 +64,10 @@ class IssuerChanges:
         """Revoke as levels change, until cancelled; no fault of the database ends it."""
         while True:
             try:
+                asked_at = self._clock()
                 while await self.step(ledger):
-                    pass
+                    asked_at = self._clock()
+                ledger.board.follow(asked_at)
             except Exception as error:  # noqa: BLE001 - the next look goes on
                 report_incident(error, step="changes")
             await asyncio.sleep(LOOK_SECONDS)

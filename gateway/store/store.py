@@ -27,6 +27,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gateway.database import WRITE_OPTION, StoreError, close_engine, create_engine, prepare_file
 from gateway.store import schema
+from gateway.store.feed_writes import read_feed_state
 from gateway.store.heard_rows import HeardRows
 from gateway.store.ledger import proof_digest, read_audit
 from gateway.store.migrate import MIGRATIONS
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from gateway.store.records import AuditRow, EnrolmentRow, Loaded, StatementRow
+    from gateway.store.records import AuditRow, EnrolmentRow, FeedStateRow, Loaded, StatementRow
 
 
 class Store(ReaderRows, HeardRows):
@@ -168,6 +169,15 @@ class Store(ReaderRows, HeardRows):
                 # feed entry that the same commit wrote.
                 await connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             return await read_changes(connection, after_revision, after_sequence)
+
+    async def feed_state(self) -> FeedStateRow:
+        """Where the feed stands: one row.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        async with self._reading() as connection:
+            return await read_feed_state(connection)
 
     async def enrolment(self, enrolment_id: str) -> EnrolmentRow | None:
         """An enrolment with its challenges."""

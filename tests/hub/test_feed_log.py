@@ -14,7 +14,7 @@ from gateway.hub.feed_log import Change, HubFeed
 from gateway.hub.feed_watch import FRAME_BYTES, Watcher, entries_frame, in_frames
 from gateway.store import FeedRow, FeedStateRow, StoreCorruptError
 from gateway.trust import FeedError, FeedKind, MemberState, authority_change, make_anchor
-from gateway.trust.entries import notice_body
+from gateway.trust.entries import notice_body, payload_of
 from gateway.trust.feed_log import withdrawal_change
 from gateway.trust.replica import FeedReplica
 from tests.hub.hub_world import GUANGZHOU, HANGZHOU, HUB, ZHEJIANG, Clock, region, signing_key
@@ -58,7 +58,10 @@ class Table:
     def put(self, *changes: Change) -> None:
         new = self.feed.next_rows(changes, self.state)
         self.rows += new
-        self.feed.apply(new, self.state)
+        self.feed.apply(new, self.state, as_of=self.clock())
+
+    def look(self) -> None:
+        self.feed.apply((), self.state, as_of=self.clock())
 
     def compact(self, floor: int) -> None:
         newest = {(row.kind, row.subject): row.sequence for row in self.rows}
@@ -70,11 +73,13 @@ class Table:
             or (newest[row.kind, row.subject] == row.sequence and not row.withdrawn)
             or row.sequence == self.rows[-1].sequence
         ]
-        self.feed.apply((), self.state)
+        self.look()
 
     def reload(self, rows: Sequence[FeedRow] | None = None, **options: object) -> HubFeed:
         feed = new_feed(self.clock, **options)  # type: ignore[arg-type]  # wrong on purpose, or built loosely
-        feed.apply(self.rows if rows is None else rows, self.state, is_whole=True)
+        feed.apply(
+            self.rows if rows is None else rows, self.state, as_of=self.clock(), is_whole=True
+        )
         return feed
 
 
@@ -156,7 +161,7 @@ def test_a_feed_signed_by_another_key_is_refused() -> None:
 def test_a_refused_batch_changes_nothing(table: Table) -> None:
     before = (table.feed.sequence, table.feed.snapshot().entries)
     with pytest.raises(StoreCorruptError):
-        table.feed.apply([replace(table.rows[0], sequence=5)], table.state)
+        table.feed.apply([replace(table.rows[0], sequence=5)], table.state, as_of=table.clock())
     assert (table.feed.sequence, table.feed.snapshot().entries) == before
 
 
@@ -178,14 +183,22 @@ def test_a_store_that_moved_behind_the_feeds_back_is_noticed(table: Table) -> No
         table.feed.next_rows([], replace(table.state, last_sequence=3))
 
 
-def test_heads_and_manifests_are_shared_for_a_second_and_then_fresh(table: Table) -> None:
+def test_heads_and_manifests_are_as_old_as_the_last_look_at_the_store(table: Table) -> None:
+    seen = table.clock.now
     head, manifest = table.feed.head(), table.feed.snapshot().manifest
-    table.clock.advance(0.9)
+    table.clock.advance(7200)
+    # Nobody looked: it may be anything that the store holds by now.
     assert table.feed.head() == head
     assert table.feed.snapshot().manifest == manifest
-    table.clock.advance(0.2)
-    assert table.feed.head() != head
-    assert table.feed.snapshot().manifest != manifest
+    assert table.feed.as_of == seen
+    # What the store says of another history is no look either.
+    with pytest.raises(StoreCorruptError):
+        table.feed.apply((), replace(table.state, last_sequence=9), as_of=table.clock())
+    assert table.feed.as_of == seen
+    assert payload_of(table.feed.head())["iat"] == seen.timestamp()
+    table.look()
+    assert payload_of(table.feed.head())["iat"] == seen.timestamp() + 7200
+    assert payload_of(table.feed.snapshot().manifest)["iat"] == seen.timestamp() + 7200
     table.clock.advance(-3600)
     replica = FeedReplica(table.feed.anchor)
     for token in table.feed._tail:
@@ -289,7 +302,7 @@ async def test_a_released_watcher_ends_nothing() -> None:
 async def test_watchers_are_cut_when_the_feed_starts_over(table: Table) -> None:
     begun = table.feed.watch(4, None)
     assert begun is not None
-    table.feed.apply(table.rows, table.state, is_whole=True)
+    table.feed.apply(table.rows, table.state, as_of=table.clock(), is_whole=True)
     assert begun[0].is_cut
 
 

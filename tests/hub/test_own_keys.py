@@ -99,6 +99,7 @@ class Running:
 
     async def replica(self, anchor: bytes) -> FeedReplica:
         """What a reader with this anchor makes of the hub's snapshot, head included."""
+        await self.catch_up()
         replica = FeedReplica(parse_anchor(anchor))
         snapshot = self.world.hub.feed.snapshot()
         replica.load_snapshot(snapshot.manifest, snapshot.entries, self.clock())
@@ -145,6 +146,7 @@ async def test_a_feed_key_is_followed_by_the_next_one_without_a_restart(tmp_path
         assert [key_id for key_id, _ in done.retired] == list(before.feed_keys)
         assert (await hub.replica(first)).anchor.number == 1
         hub.clock.ahead += 3 * MINUTE
+        await hub.catch_up()
         after = hub.world.hub.feed.head()
         assert json_of(after)["kid"] == done.key_id
         for anchor in (first, (tmp_path / "anchor.json").read_bytes()):
@@ -293,6 +295,7 @@ async def test_two_processes_on_one_database_change_over_together(
         shutil.copy(first / "keys" / other_file(feed), second / "keys")
         clock.ahead += 3 * MINUTE
         for running_hub in (hub, other):
+            await running_hub.catch_up()
             signed = running_hub.world.hub.feed.head()
             assert json_of(signed)["kid"] == feed.key_id
         with pytest.raises(TokenError):

@@ -14,6 +14,7 @@ from gateway.hub.readers import Readers
 from gateway.hub.sightings import Sightings
 from gateway.hub.silence import SILENT_SECONDS, Hearing
 from gateway.hub.standing import Standings
+from gateway.hub.status_intake import _ago
 from gateway.hub.status_metrics import StatusCollector
 from gateway.hub.status_publisher import _Word
 from gateway.trust import FeedKind, MemberState, authority_change
@@ -119,6 +120,126 @@ async def test_who_is_not_heard_for_a_minute_is_told_with_the_last_instant(world
     await heard(world)
     world.intake.silences.look()
     await until(lambda: world.silence() is None)
+
+
+def behind(seconds: float, world: World, *, clock: float = 0.0) -> pb.WatchChangesResponse:
+    """A heartbeat of a region that last heard its platform so long ago.
+
+    Args:
+        seconds: how long ago.
+        world: whose clock the hub goes by.
+        clock: by how much the region's own clock differs.
+    """
+    now = world.registry.clock() + timedelta(seconds=clock)
+    frame = pb.WatchChangesResponse(heartbeat=pb.WatchChangesHeartbeat())
+    frame.now.FromDatetime(now)
+    frame.as_of.FromDatetime(now - timedelta(seconds=seconds))
+    return frame
+
+
+async def taken(world: World) -> None:
+    """Wait until everything that was pushed is taken."""
+    before = world.intake.heard_at.pop(HANGZHOU, None)
+    mark = behind(10 * 86_400, world)
+    world.adapter.push(mark)
+    await until(lambda: HANGZHOU in world.intake.heard_at)
+    if before is not None:
+        world.intake.heard_at[HANGZHOU] = before
+
+
+@pytest.mark.asyncio
+async def test_a_region_that_does_not_hear_its_platform_is_silent_since_it_last_did(
+    world: World,
+) -> None:
+    await followed(world)
+    # Heartbeats go on, and new words too: only what they say of the platform counts.
+    for _ in range(3):
+        world.pass_by(15)
+        world.adapter.push(behind(world.moments.now, world))
+        await taken(world)
+    assert world.silence() is None
+    stale = change_frame(word(2))
+    stale.MergeFrom(pb.WatchChangesResponse(as_of=behind(45, world).as_of))
+    world.adapter.push(stale)
+    await until(lambda: world.number() == 2)
+    await taken(world)
+    world.pass_by(15)
+    await until(lambda: world.silence() is not None)
+    silence = world.silence()
+    assert silence is not None
+    assert silence.since == START
+    # The platform is back: the region says so, and is heard.
+    world.adapter.push(behind(1, world))
+    await until(lambda: world.intake.silences._heard[HANGZHOU].moment == world.moments.now - 1)
+    world.intake.silences.look()
+    await until(lambda: world.silence() is None)
+
+
+@pytest.mark.asyncio
+async def test_the_metrics_tell_up_to_when_a_platform_was_heard(world: World) -> None:
+    await followed(world)
+    world.pass_by(40)
+    world.adapter.push(behind(25, world))
+    await until(lambda: world.intake.heard_at[HANGZHOU] == START + timedelta(seconds=15))
+    collector = StatusCollector(
+        world.intake, world.publisher, world.registry.feed, Sightings(), world.registry.clock
+    )
+    told = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in collector.collect()
+        for sample in family.samples
+    }
+    assert told["hutong_status_word_age_seconds", "330100"] == 25
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("seconds", "clock", "counts"),
+    [
+        (10, 0, 10),
+        (10, -45, 10),
+        (10, 45, 10),
+        # A clock further behind than is tolerated anywhere, or a line that holds frames back.
+        (10, -100, 50),
+        (-30, 0, 0),
+        (10, 3600, 10),
+        (10**11, 0, 3650 * 86_400),
+    ],
+)
+async def test_how_long_ago_goes_by_the_clock_of_the_region(
+    world: World, seconds: float, clock: float, counts: float
+) -> None:
+    frame = behind(min(seconds, 86_400), world, clock=clock)
+    if seconds > 86_400:
+        frame.as_of.seconds = -62_135_596_800
+    assert _ago(frame, world.registry.clock()) == timedelta(seconds=counts)
+
+
+@pytest.mark.asyncio
+async def test_a_region_that_begins_without_its_platform_gets_a_minute_and_is_then_silent(
+    one_database: str,
+) -> None:
+    async with intake_world(one_database) as world:
+        await followed(world)
+        await world.intake.silences.keep()
+    async with intake_world(one_database) as world:
+        world.registry.clock.advance(7200)
+        world.adapter.holds = [list_frame(), change_frame(word(1))]
+        for frame in world.adapter.holds:
+            frame.MergeFrom(pb.WatchChangesResponse(as_of=behind(86_400, world).as_of))
+        if world.adapter.streams:
+            world.adapter.push(*world.adapter.holds)
+        await connected(world)
+        await taken(world)
+        world.pass_by(0)
+        world.pass_by(SILENT_SECONDS - 1)
+        assert not world.publisher._waiting
+        world.pass_by(1)
+        await until(lambda: world.silence() is not None)
+        silence = world.silence()
+        assert silence is not None
+        # What was heard before both began anew stays heard.
+        assert silence.since == START
 
 
 def has_more(world: World, streams: int) -> bool:

@@ -165,7 +165,7 @@ async def test_whoever_is_not_surely_green_loses_what_was_issued(
         assert value(held, made, clock) == revoked
         assert value(held, other, clock) == 0
         assert await held.remembered(CURSOR) == "1"
-        assert door.asked == [{"after": "0", "wait": "20"}]
+        assert door.asked == [{"after": "0", "wait": "0"}]
 
 
 async def test_a_state_that_is_no_level_puts_on_hold() -> None:
@@ -418,3 +418,87 @@ class _Kept:
 
 def _verified(asker: Asker, answer: Any, clock: Clock) -> Any:
     return asker.verify(answer, carried=True)
+
+
+@dataclass
+class Listening:
+    """A hub's side of `WatchChanges`: frames as they come."""
+
+    frames: list[adapter_service_pb2.WatchChangesResponse] = field(default_factory=list)
+
+    async def listen(self, held: IssuedLedger, heartbeat_seconds: int = 300) -> None:
+        async with aclosing(held.board.watch(heartbeat_seconds, asyncio.Event())) as frames:
+            async for frame in frames:
+                self.frames.append(frame)
+
+
+async def test_frames_say_up_to_when_the_platform_was_heard_and_it_stays_while_it_is_down() -> None:
+    clock = Clock(NOW)
+    async with ledger(clock) as held:
+        held.board.follow(NOW - timedelta(days=1))
+        await issue(held, PERSON, clock)
+        await held.remember(CURSOR, "0")
+        door = Told([page("0"), Outcome.SOURCE_BUSY, page("1", (NUMBER, [RED]))])
+        follower = following(door, clock)
+        hub = Listening()
+        task = asyncio.create_task(hub.listen(held))
+        await until(lambda: hub.frames)
+        assert {frame.as_of.ToDatetime(UTC) for frame in hub.frames} == {NOW - timedelta(days=1)}
+        seen = len(hub.frames)
+        # Heard at last: it is told without waiting for the next heartbeat.
+        await follower.step(held)
+        await until(lambda: len(hub.frames) > seen)
+        assert hub.frames[-1].WhichOneof("frame") == "heartbeat"
+        assert hub.frames[-1].as_of.ToDatetime(UTC) == NOW
+        clock.now += timedelta(hours=2)
+        with pytest.raises(Exception, match="did not answer"):
+            await follower.step(held)
+        assert held.board.followed == NOW
+        # A list that turns meanwhile is a word of the adapter, and none of its platform.
+        await held.revoke([OTHER])
+        await held.use(generate_signing_key())
+        await until(lambda: hub.frames[-1].WhichOneof("frame") == "change")
+        assert hub.frames[-1].as_of.ToDatetime(UTC) == NOW
+        assert hub.frames[-1].now.ToDatetime(UTC) == clock.now
+        # Back: what it says comes before the word that it is heard.
+        await follower.step(held)
+        await until(lambda: hub.frames[-1].as_of.ToDatetime(UTC) == clock.now)
+        assert "change" in {frame.WhichOneof("frame") for frame in hub.frames[seen + 1 :]}
+        task.cancel()
+
+
+async def test_an_answer_that_leaves_something_out_is_no_word_on_this_moment() -> None:
+    clock = Clock(NOW)
+    async with ledger(clock) as held:
+        held.board.follow(NOW - timedelta(days=1))
+        await held.remember(CURSOR, "0")
+        door = Told([{**page("1"), "more": True}, page("2")])
+        follower = following(door, clock)
+        await follower.step(held)
+        assert held.board.followed == NOW - timedelta(days=1)
+        await follower.step(held)
+        assert held.board.followed == NOW
+
+
+async def test_an_adapter_that_follows_no_platform_says_nothing_of_one() -> None:
+    clock = Clock(NOW)
+    async with ledger(clock) as held:
+        await issue(held, PERSON, clock)
+        hub = Listening()
+        task = asyncio.create_task(hub.listen(held))
+        await until(lambda: hub.frames)
+        assert not any(frame.HasField("as_of") for frame in hub.frames)
+        task.cancel()
+
+
+async def test_the_first_answer_after_a_fault_is_asked_for_at_once() -> None:
+    clock = Clock(NOW)
+    async with ledger(clock) as held:
+        await held.remember(CURSOR, "0")
+        pages = [page("0"), page("0"), Outcome.SOURCE_BUSY, page("0"), page("0")]
+        door = Told(pages)
+        follower = following(door, clock)
+        task = asyncio.create_task(follower.follow(held))
+        await until(lambda: len(door.asked) >= 5)
+        task.cancel()
+        assert [asked["wait"] for asked in door.asked[:5]] == ["0", "10", "10", "0", "10"]

@@ -329,6 +329,8 @@ class WatchChangesResponse(_message.Message):
     CHANGE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
     change: _builtins.str
     """Compact JWS, type `hutong-status+jwt`: the newest word on one list."""
     ended: _builtins.str
@@ -341,6 +343,19 @@ class WatchChangesResponse(_message.Message):
     def heartbeat(self) -> Global___WatchChangesHeartbeat:
         """Nothing happened."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Up to when the platform's changes were followed without a gap: whatever the
+        platform had said by then is on this stream, in this frame or before it.
+        Optional; absent: up to `now`, of an adapter that follows no platform.
+        """
+
+    @_builtins.property
+    def now(self) -> _timestamp_pb2.Timestamp:
+        """The adapter's clock as the frame left. Required with `as_of`: how old that
+        is counts, so that clocks which differ make nobody silent.
+        """
+
     def __init__(
         self,
         *,
@@ -348,10 +363,12 @@ class WatchChangesResponse(_message.Message):
         change: _builtins.str = ...,
         heartbeat: Global___WatchChangesHeartbeat | None = ...,
         ended: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        now: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "ended", b"ended", "frame", b"frame", "heartbeat", b"heartbeat", "list", b"list"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "change", b"change", "ended", b"ended", "frame", b"frame", "heartbeat", b"heartbeat", "list", b"list", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "ended", b"ended", "frame", b"frame", "heartbeat", b"heartbeat", "list", b"list"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "change", b"change", "ended", b"ended", "frame", b"frame", "heartbeat", b"heartbeat", "list", b"list", "now", b"now"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["list", "change", "heartbeat", "ended"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015

@@ -126,7 +126,8 @@ class AdapterServiceServicer(object):
         """WatchChanges pushes what this authority revokes: a base status list when
         there is a new one, and a signed change as soon as it happens. First comes
         what holds now, so a caller that was away lacks nothing. A frame at least
-        every `heartbeat_seconds`.
+        every `heartbeat_seconds`. While its platform cannot be followed, an adapter
+        says on every frame since when (`as_of`).
 
         Open to any hub: what it carries is public. Errors: UNAVAILABLE
         (SHUTTING_DOWN).

@@ -55,7 +55,8 @@ class AdapterServiceStub:
     """WatchChanges pushes what this authority revokes: a base status list when
     there is a new one, and a signed change as soon as it happens. First comes
     what holds now, so a caller that was away lacks nothing. A frame at least
-    every `heartbeat_seconds`.
+    every `heartbeat_seconds`. While its platform cannot be followed, an adapter
+    says on every frame since when (`as_of`).
 
     Open to any hub: what it carries is public. Errors: UNAVAILABLE
     (SHUTTING_DOWN).
@@ -145,7 +146,8 @@ class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
         """WatchChanges pushes what this authority revokes: a base status list when
         there is a new one, and a signed change as soon as it happens. First comes
         what holds now, so a caller that was away lacks nothing. A frame at least
-        every `heartbeat_seconds`.
+        every `heartbeat_seconds`. While its platform cannot be followed, an adapter
+        says on every frame since when (`as_of`).
 
         Open to any hub: what it carries is public. Errors: UNAVAILABLE
         (SHUTTING_DOWN).
