@@ -3,8 +3,9 @@
 In: an access token (RFC 9068, ``at+jwt``) that this hub's token endpoint
 signed, in the metadata entry ``authorization: Bearer …``. Its verification is
 cached by the SHA-256 of the whole token; its expiry, and that the member is
-active and still has the scope, are checked on **every** call, so that a
-suspension counts at once and not when the token runs out.
+active, still has the scope and still stands by the key that fetched the token, are
+checked on **every** call, so that a suspension, a key that is taken back or a member
+that enrolled anew counts at once and not when the token runs out.
 
 Out: a grant (``hutong-grant+jwt``) that tells one adapter who asks, where the
 caller stands, what it may ask and for which purposes. A grant is for that
@@ -30,6 +31,7 @@ from gateway.trust import jws, names
 from gateway.wire.errors import RpcFailure
 from gateway.wire.hub_tokens import (
     ACCESS_TOKEN_TYPE,
+    CLIENT_KEY,
     EXCHANGE_SCOPE,
     GRANT_TYPE,
     MAX_CACHED,
@@ -64,11 +66,13 @@ class Access:
         caller: URN of the member.
         scopes: scopes the token carries.
         expires_at: Unix seconds, exclusive.
+        client_key: id of the key that fetched it.
     """
 
     caller: str
     scopes: frozenset[str]
     expires_at: int
+    client_key: str = ""
 
 
 def hub_verification_key(key: SigningKey, hub_urn: str) -> VerificationKey:
@@ -148,27 +152,31 @@ class AccessControl:
         """Hold a caller against the directory as it is now.
 
         Raises:
-            RpcFailure: ``CALLER_SUSPENDED`` (also for a member that is no more)
-                or ``SCOPE_MISSING``.
+            RpcFailure: ``CALLER_SUSPENDED`` (also for a member that is no more),
+                ``TOKEN_INVALID`` (fetched by a key that was taken back since, or by
+                the member of this name before) or ``SCOPE_MISSING``.
         """
         record = self._directory.caller(access.caller)
         if record is None or not record.active:
             raise RpcFailure("CALLER_SUSPENDED", "the caller is not an active member")
+        if record.client_keys is not None and access.client_key not in record.client_keys:
+            raise RpcFailure("TOKEN_INVALID", "the key that fetched the token is not the caller's")
         if scope not in access.scopes or scope not in record.scopes:
             raise RpcFailure("SCOPE_MISSING", f"the method needs the scope {scope}")
         return record
 
 
 def _read_access(claims: dict[str, Any]) -> Access:
-    subject, scope = claims.get("sub"), claims.get("scope")
+    subject, scope, key_id = claims.get("sub"), claims.get("scope"), claims.get(CLIENT_KEY, "")
     if not (
         isinstance(subject, str)
         and subject
         and claims.get("client_id") == subject
         and isinstance(scope, str)
+        and isinstance(key_id, str)
     ):
         raise ClaimError
-    return Access(subject, frozenset(scope.split()), claims["exp"])
+    return Access(subject, frozenset(scope.split()), claims["exp"], key_id)
 
 
 def bearer_token(context: grpc.aio.ServicerContext[Any, Any]) -> str:

@@ -40,6 +40,8 @@ class CallerRecord:
             first; empty for a member of this hub.
         grant_expires_at: Unix seconds, exclusive, of the grant that a hub introduced
             it with; None for a member of this hub.
+        client_keys: ids of the keys by which it may have fetched a token that still
+            counts; None: nobody looks, as it has no token here.
     """
 
     urn: str
@@ -50,6 +52,7 @@ class CallerRecord:
     active: bool
     via: tuple[str, ...] = ()
     grant_expires_at: int | None = None
+    client_keys: frozenset[str] | None = None
 
     @property
     def accounted_as(self) -> str:

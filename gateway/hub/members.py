@@ -240,6 +240,15 @@ def _caller(member: Member) -> CallerRecord:
         scopes=SCOPES[kind],
         purposes=PURPOSES[kind],
         active=member.is_active,
+        # One that has retired fetched its last token minutes ago; what was taken back
+        # takes its tokens with it.
+        client_keys=frozenset(
+            key.key_id
+            for key in member.body.keys
+            if key.use is KeyUse.AUTHENTICATE
+            and key.tainted_from is None
+            and key.revoked_at is None
+        ),
     )
 
 

@@ -23,7 +23,7 @@ the response.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -38,9 +38,11 @@ from joserfc.jwk import ECKey, KeySet, OKPKey
 from joserfc.jwt import decode
 
 from gateway.attestation import base64url, strict_json
+from gateway.attestation.jwk import thumbprint
 from gateway.hub.keys import key_source
 from gateway.trust import jws
 from gateway.trust.times import LEEWAY, from_seconds
+from gateway.wire.hub_tokens import CLIENT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,12 +84,14 @@ class OAuthClient:
         kind: what it is.
         scopes: scopes its tokens may carry.
         jwks: public keys, valid now, that authenticate it.
+        authenticated_by: id of the one of them that did; empty: none yet.
     """
 
     urn: str
     kind: CallerKind
     scopes: frozenset[str]
     jwks: Sequence[Mapping[str, Any]] = field(repr=False)
+    authenticated_by: str = ""
 
     def get_client_id(self) -> str:
         """The member's URN."""
@@ -189,10 +193,12 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authlib is 
                 raise InvalidClientError(description=_REFUSED)
             token = decode(assertion, _key_set(client.jwks), algorithms=["ES256", "Ed25519"])
             request.proof = self._check(client.urn, token.claims)
+            # Without a `kid` there was but one key to try.
+            key_id = token.header.get("kid") or thumbprint(client.jwks[0])
         except (OAuth2Error, JoseError, ValueError, TypeError):
             raise InvalidClientError(description=_REFUSED) from None
-        request.client = client
-        return client
+        request.client = replace(client, authenticated_by=key_id)
+        return request.client
 
     def _check(self, urn: str, claims: Mapping[str, Any]) -> _Proof:
         now = self._clock()
@@ -339,6 +345,7 @@ class TokenIssuer:
             "aud": self._hub_urn,
             "sub": client.urn,
             "client_id": client.urn,
+            CLIENT_KEY: client.authenticated_by,
             "scope": granted,
             "iat": now,
             "exp": now + self._lifetime,

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  a media type
 """``typ`` of an access token (RFC 9068 §2.1)."""
 
+CLIENT_KEY: Final = "client_key"
+"""Claim of an access token: id of the key that fetched it."""
+
 GRANT_TYPE: Final = "hutong-grant+jwt"
 """``typ`` of a caller grant."""
 

@@ -80,6 +80,7 @@ def test_a_token_of_the_hub_names_its_caller_and_scopes() -> None:
         {"client_id": ...},
         {"scope": ...},
         {"scope": ["exchange.query"]},
+        {"client_key": 5},
         {"iat": ...},
         {"iat": True},
         {"iat": NOW + 61},
@@ -165,6 +166,20 @@ def test_an_inactive_or_vanished_member_is_refused_whatever_its_token_says() -> 
         with pytest.raises(RpcFailure) as caught:
             world.access.authorise(access, "exchange.query")
         assert caught.value.code == "CALLER_SUSPENDED"
+
+
+def test_a_token_ends_with_the_key_that_fetched_it() -> None:
+    world = World()
+    before, after = world.token(client_key="first"), world.token(client_key="second")
+    access = world.access.authenticate(before)
+    world.directory.callers[GATE] = gate(client_keys=frozenset({"first", "second"}))
+    assert world.access.authorise(access, "exchange.query").urn == GATE
+    world.directory.callers[GATE] = gate(client_keys=frozenset({"second"}))
+    for token in (before, world.token()):
+        with pytest.raises(RpcFailure) as caught:
+            world.access.authorise(world.access.authenticate(token), "exchange.query")
+        assert caught.value.code == "TOKEN_INVALID"
+    world.access.authorise(world.access.authenticate(after), "exchange.query")
 
 
 @pytest.mark.parametrize("scope", ["registry.read", "exchange", "exchange.query2"])

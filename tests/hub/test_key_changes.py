@@ -50,6 +50,12 @@ def published(world: RegistryWorld, key_id: str) -> MemberKey:
     return next(key for key in authority(world).keys if key.key_id == key_id)
 
 
+def fetched_by(world: RegistryWorld) -> frozenset[str] | None:
+    """The keys whose access tokens count."""
+    caller = world.mirror.members.caller(HANGZHOU)
+    return None if caller is None else caller.client_keys
+
+
 async def test_a_new_signing_key_is_published_with_its_lead_time(world: RegistryWorld) -> None:
     who = region()
     await world.active(who)
@@ -334,3 +340,20 @@ async def test_a_suspension_keeps_the_history_of_keys(world: RegistryWorld) -> N
     await world.registry.suspend(HANGZHOU, by="x")
     await world.registry.approve(HANGZHOU)
     assert published(world, key.key_id).published_at == world.clock()
+
+
+async def test_a_key_that_is_taken_back_takes_the_tokens_it_fetched_with_it(
+    world: RegistryWorld,
+) -> None:
+    who = region()
+    await world.active(who)
+    old = key_of(who, KeyUse.AUTHENTICATE)
+    assert fetched_by(world) == frozenset({old.key_id})
+    private, new = next_key("next/authenticate", KeyUse.AUTHENTICATE, world.clock())
+    retire = KeyChange(add=(new,), retire=(move(old.key_id, world.clock() + LEAD),))
+    await change_keys(world, who, retire, private)
+    world.clock.advance(2 * LEAD.total_seconds())
+    # Retired: what it fetched last is good for its minutes.
+    assert fetched_by(world) == frozenset({old.key_id, new.key_id})
+    await change_keys(world, who, KeyChange(revoke=(move(old.key_id),)))
+    assert fetched_by(world) == frozenset({new.key_id})

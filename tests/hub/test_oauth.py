@@ -137,9 +137,11 @@ async def test_the_token_is_an_rfc_9068_token_an_independent_reader_verifies(wor
     read = jwt.decode(token, ECKey.import_key(dict(public_jwk(HUB_KEY))), algorithms=["ES256"])
     assert read.header["typ"] == "at+jwt"
     assert read.header["kid"] == HUB_KEY.key_id
-    assert set(read.claims) == {"iss", "aud", "sub", "client_id", "scope", "iat", "exp", "jti"}
+    members = {"iss", "aud", "sub", "client_id", "client_key", "scope", "iat", "exp", "jti"}
+    assert set(read.claims) == members
     assert read.claims["iss"] == read.claims["aud"] == HUB
     assert read.claims["sub"] == read.claims["client_id"] == GATE
+    assert read.claims["client_key"] == KEY.key_id
 
 
 @pytest.mark.parametrize(
