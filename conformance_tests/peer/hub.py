@@ -183,7 +183,7 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
             if key["use"] == "authenticate"
         }
         try:
-            claims, _ = crypto.read_signed(str(form.get("client_assertion", "")), keys, "JWT")
+            claims, key_id = crypto.read_signed(str(form.get("client_assertion", "")), keys, "JWT")
         except ValueError:
             return refused
         used = claims["jti"] in self._assertions
@@ -194,7 +194,7 @@ class ReferenceHub(exchange_service_pb2_grpc.ExchangeServiceServicer):
         scope = str(form.get("scope", ""))
         if scope not in SCOPES[member.kind]:
             return web.json_response({"error": "invalid_scope"}, status=400)
-        token = self.book.access_token(member.urn, scope)
+        token = self.book.access_token(member.urn, scope, key_id)
         body = {"access_token": token, "token_type": "Bearer", "expires_in": 600}
         return web.json_response(body)
 

@@ -157,14 +157,15 @@ class Book:
 
     # -- who calls ----------------------------------------------------------------
 
-    def access_token(self, urn: str, scope: str) -> str:
-        """Give a token."""
+    def access_token(self, urn: str, scope: str, key_id: str = "") -> str:
+        """Give a token to who proved a key."""
         now = int(time.time())
         claims = {
             "iss": self.hub,
             "aud": self.hub,
             "sub": urn,
             "client_id": urn,
+            "client_key": key_id,
             "scope": scope,
             "iat": now,
             "exp": now + 600,
@@ -184,7 +185,16 @@ class Book:
             claims, _ = crypto.read_signed(token, {self.token_key["kid"]: self.token_key}, "at+jwt")
         except ValueError as error:
             raise RefusedError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID") from error
-        return self.active(claims["sub"], scope, claims["scope"])
+        member = self.active(claims["sub"], scope, claims["scope"])
+        if self.is_taken_back(member, claims["client_key"]):
+            raise RefusedError(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+        return member
+
+    def is_taken_back(self, member: PeerMember, key_id: str) -> bool:
+        """Whether a member no longer stands by a key, or never had it."""
+        held = [key for key in member.keys if key["jwk"]["kid"] == key_id]
+        sound = held and not {"revoked_at", "tainted_from"} & held[0].keys()
+        return not sound and self.fault != "token-outlives-its-key"
 
     def active(self, urn: str, scope: str, given: str) -> PeerMember:
         """A member that takes part and may do something.

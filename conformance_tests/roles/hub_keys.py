@@ -15,6 +15,7 @@ from conformance_tests.roles import calls
 from conformance_tests.roles.hub_desk import PUBLISH
 from conformance_tests.roles.hub_documents import document, subject
 from conformance_tests.roles.hub_members import SuiteMember, digest_of, new_key, proof
+from conformance_tests.roles.hub_tokens import bearer
 from conformance_tests.roles.plan import Plan
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Keys:
             "emergency": self._emergency,
             "key_history": self._history,
             "tainted_statement": self._tainted_statement,
+            "token_ends": self._token_ends,
             "withdrawn_stays": self._withdrawn_stays,
         }
 
@@ -252,6 +254,31 @@ class Keys:
             raise CheckFailedError("what a tainted key signed stands in the feed (HT-FEED-16)")
         if scheme is None or scheme.body != {"statement": kept}:
             raise CheckFailedError("what another key signed went with it (HT-FEED-16)")
+        return SOUND
+
+    async def _token_ends(self) -> Observed:
+        """A key that is revoked takes the tokens that it fetched with it."""
+        here, _ = self._desk.cities()
+        member = await self._desk.region(here)
+        now = int(time.time())
+        key = new_key("authenticate", now, begins=0)
+        assert key.pair is not None  # noqa: S101 - of use `authenticate`
+        fetched = await self._desk.metadata(member, PUBLISH)
+        move = {"key_id": member.key("authenticate").kid, "reason": _REASON}
+        body = {"add": [key.body()], "revoke": [move]}
+        await self._desk.change(member, body, proven=(key,))
+        statement = member.state("policy", document("policy", here), int(time.time()))
+        request = pb.PublishStatementRequest(statement=statement)
+        publish = self._desk.registry.PublishStatement
+        try:
+            await publish(request, metadata=fetched, timeout=calls.CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if calls.refusal(error).reason != "TOKEN_INVALID":
+                raise CheckFailedError("refused for another reason than its token") from None
+        else:
+            raise CheckFailedError("a token outlives the key that fetched it (HT-REG-20)")
+        anew = bearer(await self._desk.tokens.token(member.urn, key.pair, PUBLISH))
+        await publish(request, metadata=anew, timeout=calls.CALL_SECONDS)
         return SOUND
 
     async def _withdrawn_stays(self) -> Observed:
