@@ -1,0 +1,27 @@
+"""What the suite proves of itself for the role ``issuer``; see ``proving``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conformance_tests.model import Role
+from conformance_tests.registry import load_faults
+from tests.conformance import proving
+
+if TYPE_CHECKING:
+    from conformance_tests.registry import Fault
+
+
+def test_a_sound_issuer_passes_every_check() -> None:
+    proving.passes_every_check(Role.ISSUER)
+
+
+@pytest.mark.parametrize("fault", load_faults(Role.ISSUER), ids=lambda fault: fault.name)
+def test_a_fault_fails_exactly_its_checks(fault: Fault) -> None:
+    proving.fails_exactly_its_checks(fault)
+
+
+def test_a_fault_reaches_the_checks_that_it_fails() -> None:
+    proving.reaches_the_checks_that_it_fails(Role.ISSUER)
