@@ -264,6 +264,7 @@ async def _enrol(grpc: str, ca_pem: bytes) -> str:
     return who.state_key.key_id
 
 
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(120)
 def test_the_hubs_own_key_is_rotated_beside_the_running_hub(made: Path, tmp_path: Path) -> None:

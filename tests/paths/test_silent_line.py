@@ -49,6 +49,7 @@ async def until_known(checkpoint: Checkpoint, holds: Callable[[Any], object]) ->
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.long
 async def test_what_a_city_revokes_behind_a_cut_is_told_as_silence_and_then_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
