@@ -74,6 +74,9 @@ async def followed(world: World) -> None:
     await connected(world)
     world.adapter.push(list_frame(), change_frame(word(1)))
     await until(lambda: world.number() == 1)
+    # What is heard of a region before a list of it stands in the feed may be let go.
+    world.intake.silences._heard.pop(HANGZHOU, None)
+    world.adapter.push(HEARTBEAT)
     await heard(world)
     world.intake.silences.look()
 

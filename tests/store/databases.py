@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -31,7 +32,7 @@ from sqlalchemy.engine import make_url
 from gateway.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
     from typing import Any
 
 SERVER = os.environ.get("HUTONG_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -69,6 +70,17 @@ def _compile_once(connection: sa.Connection) -> None:
     connection.execution_options(compiled_cache=_COMPILED)
 
 
+def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run something to its end, also for a test that is inside an event loop of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+    else:
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(asyncio.run, work).result()
+
+
 def _execute(statement: str, dsn: str = SERVER) -> None:
     async def execute() -> None:
         connection = await asyncpg.connect(dsn, timeout=5)
@@ -77,7 +89,7 @@ def _execute(statement: str, dsn: str = SERVER) -> None:
         finally:
             await connection.close()
 
-    asyncio.run(execute())
+    _finish(execute())
 
 
 @cache
@@ -134,7 +146,7 @@ def _sqlite_template() -> Path:
     folder = tempfile.TemporaryDirectory(prefix="hutong-test-")
     atexit.register(folder.cleanup)
     path = Path(folder.name) / "hub.db"
-    asyncio.run(_migrate(f"sqlite:///{path}"))
+    _finish(_migrate(f"sqlite:///{path}"))
     return path
 
 
@@ -143,5 +155,5 @@ def _shared_postgres() -> str:
     opened = database("postgres", Path())
     dsn = opened.__enter__()
     atexit.register(opened.__exit__, None, None, None)
-    asyncio.run(_migrate(dsn))
+    _finish(_migrate(dsn))
     return dsn
