@@ -6,14 +6,18 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.attestation.keys import SigningKey, generate_signing_key
 from gateway.trust.anchor import TrustAnchor, anchor_of
+from gateway.trust.errors import FeedError
 from gateway.trust.hub_keys import hub_keys_change
 from gateway.trust.keys import KeyUse, MemberKey, signing_member_key
+from gateway.trust.replica import FeedReplica
 from tests.trust.simulator import FederationSimulator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.trust.feed import FeedEntry
 
@@ -79,3 +83,26 @@ class ChangingHub(FederationSimulator):
     def anchor_now(self) -> TrustAnchor:
         """The anchor as it would be handed over now."""
         return dataclasses.replace(anchor_of(self.hub, self.keys), number=self.number)
+
+
+def hub_with_a_region() -> ChangingHub:
+    """A hub that has said something already."""
+    made = ChangingHub()
+    made.add_region("330100")
+    made.publish_policy("330100")
+    made.tick(60)
+    return made
+
+
+def code_of(attempt: Callable[[], object]) -> str:
+    """Return why a feed is refused."""
+    with pytest.raises(FeedError) as caught:
+        attempt()
+    return caught.value.code
+
+
+def snapshot_reader(hub: ChangingHub) -> FeedReplica:
+    """Return a reader that has the first anchor and nothing else."""
+    replica = FeedReplica(hub.anchor)
+    replica.load_snapshot(*hub.snapshot(), hub.now)
+    return replica
